@@ -1,0 +1,126 @@
+//! What the filter reports: one decision per request, in batches, and what deserves an alert at once.
+//!
+//! A record never holds a token, a body or matched text: only ids, codes, counts and offsets.
+
+use crate::error::Code;
+use serde::{Deserialize, Serialize};
+
+/// What the filter posts to `/v1/events`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Which worker speaks: stable for the life of its VM.
+    pub instance: String,
+    /// The revision that it runs; 0 for none.
+    pub revision: u64,
+    /// Decisions since the last report, oldest first.
+    pub decisions: Vec<Decision>,
+    /// Records that had to be dropped since the VM started because the queue was full.
+    pub lost: u64,
+    /// Totals since the VM started.
+    pub totals: Totals,
+}
+
+/// Totals since a VM started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Requests decided.
+    pub requests: u64,
+    /// Requests or responses refused.
+    pub denied: u64,
+    /// Fingerprint matches.
+    pub hits: u64,
+    /// Results dropped because their namespace was foreign or missing.
+    pub dropped: u64,
+}
+
+/// What was decided about one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Unix time in milliseconds at which the request began.
+    pub time_ms: u64,
+    /// Envoy's request id.
+    pub request_id: String,
+    /// The bound tenant.
+    pub tenant: Option<String>,
+    /// The surface's name.
+    pub surface: Option<String>,
+    /// The endpoint's row, e.g. `chroma.query`.
+    pub endpoint: Option<String>,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Why, where it was refused or withheld.
+    pub code: Option<Code>,
+    /// The snapshot's revision; 0 for none.
+    pub revision: u64,
+    /// Fingerprint matches.
+    pub hits: Vec<Hit>,
+    /// Results dropped because their namespace was foreign or missing.
+    pub dropped: u64,
+    /// Response bytes: scanned = delivered + withheld.
+    pub bytes: Bytes,
+}
+
+/// What happened to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Served whole.
+    Allowed,
+    /// Refused before the upstream saw it.
+    Denied,
+    /// The response was withheld, whole or from some byte on.
+    Blocked,
+    /// Served with spans replaced.
+    Redacted,
+    /// Served, with an alert.
+    Alerted,
+    /// The stream ended before its verdict: reset by a peer.
+    Aborted,
+}
+
+/// A fingerprint match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hit {
+    /// The fingerprint's id.
+    pub fingerprint: u64,
+    /// How grave its owner says that it is.
+    pub severity: Severity,
+    /// Where the match began, in bytes of the response.
+    pub offset: u64,
+}
+
+/// How grave a match is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// The default.
+    #[default]
+    High,
+    /// Someone must wake up.
+    Critical,
+}
+
+/// Response bytes: scanned = delivered + withheld.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bytes {
+    /// Came from the upstream.
+    pub scanned: u64,
+    /// Of these, delivered as they were.
+    pub delivered: u64,
+    /// Of these, withheld or replaced.
+    pub withheld: u64,
+}
+
+impl Decision {
+    /// Whether the record must leave at once rather than with the next batch.
+    pub fn is_alert(&self) -> bool {
+        !self.hits.is_empty() || self.dropped > 0 || self.code.is_some_and(Code::is_breach)
+    }
+}

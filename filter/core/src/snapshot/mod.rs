@@ -1,0 +1,3 @@
+//! One immutable compiled policy per revision.
+
+pub mod wire;
