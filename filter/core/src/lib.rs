@@ -15,3 +15,4 @@ pub mod scan;
 pub mod session;
 pub mod snapshot;
 pub mod surface;
+pub mod verdict;

@@ -1,0 +1,123 @@
+//! Envoy stats. Names carry labels as `.label.value` pairs; the shipped Envoy configurations have the `stats_tags`
+//! that turn them into Prometheus labels. All label values are known in advance, so cardinality is bounded.
+
+use crate::host;
+use partywall_core::error::Code;
+use partywall_core::record::{Decision, Outcome, Severity};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+const OUTCOMES: [(Outcome, &str); 6] = [
+    (Outcome::Allowed, "allowed"),
+    (Outcome::Denied, "denied"),
+    (Outcome::Blocked, "blocked"),
+    (Outcome::Redacted, "redacted"),
+    (Outcome::Alerted, "alerted"),
+    (Outcome::Aborted, "aborted"),
+];
+const SEVERITIES: [(Severity, &str); 3] =
+    [(Severity::Low, "low"), (Severity::High, "high"), (Severity::Critical, "critical")];
+
+/// The ids under which the host knows the metrics.
+pub struct Metrics {
+    outcomes: Vec<(Outcome, u32)>,
+    refusals: Vec<(Code, u32)>,
+    hits: Vec<(Severity, u32)>,
+    dropped: u32,
+    scanned: u32,
+    delivered: u32,
+    withheld: u32,
+    lost: u32,
+    polls: [u32; 3],
+    revision: u32,
+    fingerprints: u32,
+    memory: u32,
+}
+
+/// How a poll of the control plane ended.
+#[derive(Clone, Copy)]
+pub enum Poll {
+    /// A verified answer.
+    Verified,
+    /// No answer, or not 200.
+    Failed,
+    /// An answer that must not be believed.
+    Rejected,
+}
+
+impl Metrics {
+    /// Defines every metric; called in `on_configure`, where a failing host is allowed to panic.
+    pub fn define() -> Option<Self> {
+        let counter = |name: &str| hostcalls::define_metric(MetricType::Counter, name).ok();
+        let gauge = |name: &str| hostcalls::define_metric(MetricType::Gauge, name).ok();
+        let bytes = |which: &str| counter(&format!("partywall_response_bytes_total.disposition.{which}"));
+        let poll = |result: &str| counter(&format!("partywall_polls_total.result.{result}"));
+        Some(Self {
+            outcomes: OUTCOMES
+                .iter()
+                .map(|(outcome, name)| Some((*outcome, counter(&format!("partywall_requests_total.outcome.{name}"))?)))
+                .collect::<Option<_>>()?,
+            refusals: Code::ALL
+                .iter()
+                .map(|code| Some((*code, counter(&format!("partywall_refusals_total.code.{}", code.as_str()))?)))
+                .collect::<Option<_>>()?,
+            hits: SEVERITIES
+                .iter()
+                .map(|(s, name)| Some((*s, counter(&format!("partywall_fingerprint_hits_total.severity.{name}"))?)))
+                .collect::<Option<_>>()?,
+            dropped: counter("partywall_results_dropped_total")?,
+            scanned: bytes("scanned")?,
+            delivered: bytes("delivered")?,
+            withheld: bytes("withheld")?,
+            lost: counter("partywall_records_lost_total")?,
+            polls: [poll("verified")?, poll("failed")?, poll("rejected")?],
+            revision: gauge("partywall_snapshot_revision")?,
+            fingerprints: gauge("partywall_fingerprints")?,
+            memory: gauge("partywall_fingerprint_memory_bytes")?,
+        })
+    }
+
+    /// Counts a decision.
+    pub fn decided(&self, decision: &Decision) {
+        if let Some((_, id)) = self.outcomes.iter().find(|(outcome, _)| *outcome == decision.outcome) {
+            host::count(*id, 1);
+        }
+        if let Some((_, id)) = self.refusals.iter().find(|(code, _)| Some(*code) == decision.code) {
+            host::count(*id, 1);
+        }
+        for hit in &decision.hits {
+            if let Some((_, id)) = self.hits.iter().find(|(severity, _)| *severity == hit.severity) {
+                host::count(*id, 1);
+            }
+        }
+        host::count(self.dropped, decision.dropped);
+        host::count(self.scanned, decision.bytes.scanned);
+        host::count(self.delivered, decision.bytes.delivered);
+        host::count(self.withheld, decision.bytes.withheld);
+    }
+
+    /// Counts a poll.
+    pub fn polled(&self, poll: Poll) {
+        let [verified, failed, rejected] = self.polls;
+        host::count(
+            match poll {
+                Poll::Verified => verified,
+                Poll::Failed => failed,
+                Poll::Rejected => rejected,
+            },
+            1,
+        );
+    }
+
+    /// Counts records that had to be dropped.
+    pub fn lost(&self, records: u64) {
+        host::count(self.lost, records);
+    }
+
+    /// A snapshot is in force.
+    pub fn enforced(&self, revision: u64, fingerprints: u64, memory_bytes: u64) {
+        host::gauge(self.revision, revision);
+        host::gauge(self.fingerprints, fingerprints);
+        host::gauge(self.memory, memory_bytes);
+    }
+}

@@ -1,0 +1,106 @@
+//! Decisions on their way to the control plane: in batches, alerts at once, bounded, with losses counted.
+//!
+//! A report in flight is kept until it is acknowledged; when it fails, its records go back to the front. When the
+//! queue is full the oldest record that is no alert makes room; alerts are dropped last.
+
+use partywall_core::record::{Decision, Outcome, Report, Totals};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Records that wait at most.
+const QUEUE: usize = 4096;
+/// Records in one report.
+const BATCH: usize = 500;
+/// How long an ordinary record waits for company.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The queue of one VM.
+pub struct Reporter {
+    queue: VecDeque<Decision>,
+    in_flight: Option<(u32, Vec<Decision>)>,
+    totals: Totals,
+    lost: u64,
+    urgent: bool,
+    not_before: Instant,
+}
+
+impl Reporter {
+    /// An empty queue.
+    pub fn new(now: Instant) -> Self {
+        Self { queue: VecDeque::new(), in_flight: None, totals: Totals::default(), lost: 0, urgent: false, not_before: now }
+    }
+
+    /// Takes a record; returns how many had to be dropped for it.
+    pub fn push(&mut self, decision: Decision) -> u64 {
+        let totals = &mut self.totals;
+        totals.requests = totals.requests.saturating_add(1);
+        if matches!(decision.outcome, Outcome::Denied | Outcome::Blocked) {
+            totals.denied = totals.denied.saturating_add(1);
+        }
+        totals.hits = totals.hits.saturating_add(u64::try_from(decision.hits.len()).unwrap_or(0));
+        totals.dropped = totals.dropped.saturating_add(decision.dropped);
+        self.urgent |= decision.is_alert();
+        self.queue.push_back(decision);
+        self.trim()
+    }
+
+    fn trim(&mut self) -> u64 {
+        let mut dropped = 0u64;
+        while self.queue.len() > QUEUE {
+            let victim = self.queue.iter().position(|decision| !decision.is_alert()).unwrap_or(0);
+            self.queue.remove(victim);
+            dropped = dropped.saturating_add(1);
+        }
+        self.lost = self.lost.saturating_add(dropped);
+        dropped
+    }
+
+    /// The report that is due now, if any. The caller sends it and says [`Reporter::sent`] or [`Reporter::failed`].
+    pub fn due(&mut self, now: Instant, instance: &str, revision: u64) -> Option<Report> {
+        let waiting = self.urgent || self.queue.len() >= BATCH || now >= self.not_before;
+        if self.in_flight.is_some() || self.queue.is_empty() || !waiting {
+            return None;
+        }
+        let batch: Vec<Decision> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
+        self.urgent = self.queue.iter().any(Decision::is_alert);
+        self.not_before = now.checked_add(LINGER).unwrap_or(now);
+        let report = Report {
+            instance: instance.to_owned(),
+            revision,
+            decisions: batch.clone(),
+            lost: self.lost,
+            totals: self.totals,
+        };
+        self.in_flight = Some((0, batch));
+        Some(report)
+    }
+
+    /// The report of [`Reporter::due`] is on its way as call `token`.
+    pub fn sent(&mut self, token: u32) {
+        if let Some((waiting, _)) = &mut self.in_flight {
+            *waiting = token;
+        }
+    }
+
+    /// Whether `token` is the report in flight.
+    pub fn awaits(&self, token: u32) -> bool {
+        matches!(self.in_flight, Some((waiting, _)) if waiting == token)
+    }
+
+    /// The report arrived.
+    pub fn acknowledged(&mut self) {
+        self.in_flight = None;
+    }
+
+    /// The report did not arrive: its records go back to the front. Returns how many had to be dropped.
+    pub fn failed(&mut self, now: Instant) -> u64 {
+        if let Some((_, batch)) = self.in_flight.take() {
+            self.urgent = false;
+            for decision in batch.into_iter().rev() {
+                self.queue.push_front(decision);
+            }
+        }
+        self.not_before = now.checked_add(LINGER).unwrap_or(now);
+        self.trim()
+    }
+}

@@ -1,0 +1,188 @@
+//! One HTTP stream: each callback reads, asks the session, and applies its verdict. [`Stream::apply`] is the one
+//! place where a verdict becomes an action.
+//!
+//! A local reply or reset is deferred by Envoy until the callback returns, so `Pause` follows it; the reply then runs
+//! through our own response callbacks, where the session lets it pass.
+
+use crate::crypto::EnvoyCrypto;
+use crate::host;
+use crate::root::Shared;
+use partywall_core::error::{Code, Shape};
+use partywall_core::session::{Session, Standing};
+use partywall_core::verdict::{Edits, Reply, Step};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// One HTTP stream.
+pub struct Stream {
+    session: Session,
+    shared: Rc<RefCell<Shared>>,
+    /// The response's head has left; an answer of ours can no longer replace it.
+    head_sent: bool,
+    over: Over,
+}
+
+/// Whether there is still something to decide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// There is.
+    No,
+    /// We answered: our own reply passes.
+    Replied,
+    /// We cut the stream: nothing passes.
+    Cut,
+}
+
+/// Whose head and body a step is about.
+#[derive(Clone, Copy)]
+enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    fn headers(self) -> MapType {
+        match self {
+            Self::Request => MapType::HttpRequestHeaders,
+            Self::Response => MapType::HttpResponseHeaders,
+        }
+    }
+    fn body(self) -> BufferType {
+        match self {
+            Self::Request => BufferType::HttpRequestBody,
+            Self::Response => BufferType::HttpResponseBody,
+        }
+    }
+}
+
+impl Stream {
+    /// A stream under the snapshot that holds now.
+    pub fn new(shared: Rc<RefCell<Shared>>) -> Self {
+        let standing = shared.try_borrow().map_or(Standing::Missing, |shared| shared.standing());
+        Self { session: Session::new(standing, host::now_ms()), shared, head_sent: false, over: Over::No }
+    }
+
+    fn apply(&mut self, side: Side, size: usize, step: Step) -> Action {
+        let done = match step {
+            Step::Forward(edits) => edit(side, edits).map(|()| Action::Continue),
+            Step::Hold(edits) => edit(side, edits).map(|()| Action::Pause),
+            Step::Replace(edits, body) => {
+                edit(side, edits).and_then(|()| host::set_body(side.body(), size, &body)).map(|()| Action::Continue)
+            }
+            Step::Reply(reply) => return self.reply(&reply),
+            Step::Reset => return self.cut(),
+        };
+        match done {
+            Ok(action) => {
+                self.head_sent |= matches!((side, &action), (Side::Response, Action::Continue));
+                action
+            }
+            Err(error) => {
+                host::log(LogLevel::Error, &format!("partywall: the host refused a call (status {}): stream refused", error.0));
+                self.give_up()
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply) -> Action {
+        let headers: Vec<(&str, &[u8])> =
+            reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        self.over = Over::Replied;
+        match host::reply(reply.status, &headers, &reply.body) {
+            Ok(()) => Action::Pause,
+            Err(_) => self.cut(),
+        }
+    }
+
+    fn cut(&mut self) -> Action {
+        self.over = Over::Cut;
+        host::reset();
+        Action::Pause
+    }
+
+    /// What the response's callbacks do once we are done.
+    fn after(&self) -> Option<Action> {
+        match self.over {
+            Over::No => None,
+            Over::Replied => Some(Action::Continue),
+            Over::Cut => Some(Action::Pause),
+        }
+    }
+
+    /// Something is impossible: refuse while that can be said, cut otherwise.
+    fn give_up(&mut self) -> Action {
+        if self.head_sent { self.cut() } else { self.reply(&Reply::refuse(Code::Internal, Shape::Problem, "")) }
+    }
+}
+
+fn edit(side: Side, edits: Edits) -> Result<(), host::Error> {
+    for name in &edits.remove {
+        host::remove_header(side.headers(), name)?;
+    }
+    for (name, value) in &edits.set {
+        host::set_header(side.headers(), name, value)?;
+    }
+    Ok(())
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        let Ok(headers) = host::headers(MapType::HttpRequestHeaders) else { return self.give_up() };
+        let step = self.session.request_head(&headers, end, &EnvoyCrypto);
+        self.apply(Side::Request, 0, step)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if self.over != Over::No {
+            return Action::Pause;
+        }
+        let mut read = |start, len| host::body(BufferType::HttpRequestBody, start, len).ok();
+        let step = self.session.request_body(size, end, &mut read);
+        self.apply(Side::Request, size, step)
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if self.over != Over::No {
+            return Action::Pause;
+        }
+        let step = self.session.request_trailers();
+        self.apply(Side::Request, 0, step)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        if let Some(action) = self.after() {
+            return action;
+        }
+        let Ok(headers) = host::headers(MapType::HttpResponseHeaders) else { return self.give_up() };
+        let step = self.session.response_head(&headers, end);
+        self.apply(Side::Response, 0, step)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        if let Some(action) = self.after() {
+            return action;
+        }
+        let mut read = |start, len| host::body(BufferType::HttpResponseBody, start, len).ok();
+        let step = self.session.response_body(size, end, &mut read);
+        self.apply(Side::Response, size, step)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if let Some(action) = self.after() {
+            return action;
+        }
+        let step = self.session.response_trailers();
+        self.apply(Side::Response, 0, step)
+    }
+
+    fn on_log(&mut self) {
+        let decision = self.session.finish();
+        if let Ok(mut shared) = self.shared.try_borrow_mut() {
+            shared.decided(decision);
+        }
+    }
+}
