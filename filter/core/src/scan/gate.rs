@@ -1,0 +1,140 @@
+//! The gate: what was read waits here until it may leave.
+//!
+//! Bytes leave in order and verbatim, but for spans to be redacted. The gate counts: everything that came in was
+//! delivered, withheld, or is still held.
+
+use crate::record::Bytes;
+
+/// What stands in the place of a redacted span.
+pub(super) const REDACTED: &[u8] = b"[redacted]";
+
+/// A span to be replaced, in bytes of the stream.
+struct Redaction {
+    from: u64,
+    to: u64,
+    /// Whether this span shows the replacement; further spans of the same match just vanish.
+    shown: bool,
+}
+
+/// Bytes on their way out.
+#[derive(Default)]
+pub(super) struct Gate {
+    buffer: Vec<u8>,
+    /// The first byte of `buffer` that is still held.
+    head: usize,
+    /// The stream's offset of the first held byte.
+    at: u64,
+    redactions: Vec<Redaction>,
+    /// Up to here a redaction's replacement has been written already.
+    redacted_to: u64,
+    out: Vec<u8>,
+    bytes: Bytes,
+}
+
+impl Gate {
+    /// Takes bytes in.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        if self.head > 0 && self.head >= self.buffer.len() / 2 {
+            self.buffer.drain(..self.head);
+            self.head = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+        self.bytes.scanned = self.bytes.scanned.saturating_add(bytes.len() as u64);
+    }
+
+    /// The stream's offset of the first byte that has not left.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.len().saturating_sub(self.head)
+    }
+
+    /// Marks the spans of a match.
+    pub(super) fn redact(&mut self, spans: &[(u64, u64)]) {
+        for (index, (from, to)) in spans.iter().enumerate() {
+            self.redactions.push(Redaction { from: *from, to: *to, shown: index == 0 });
+        }
+        self.redactions.sort_by_key(|redaction| (redaction.from, redaction.to));
+        let mut joined: Vec<Redaction> = Vec::with_capacity(self.redactions.len());
+        for next in self.redactions.drain(..) {
+            match joined.last_mut() {
+                Some(last) if next.from <= last.to => {
+                    last.to = last.to.max(next.to);
+                    last.shown |= next.shown;
+                }
+                _ => joined.push(next),
+            }
+        }
+        self.redactions = joined;
+    }
+
+    /// Lets everything before `to` leave.
+    pub(super) fn release(&mut self, to: u64) {
+        while self.at < to {
+            let redaction = self.redactions.first().map(|redaction| (redaction.from, redaction.to, redaction.shown));
+            match redaction {
+                Some((_, end, _)) if end <= self.at => {
+                    self.redactions.remove(0);
+                }
+                Some((from, end, shown)) if from <= self.at => {
+                    if shown && !(from <= self.redacted_to && self.redacted_to > 0) {
+                        self.out.extend_from_slice(REDACTED);
+                    }
+                    self.redacted_to = end;
+                    let gone = self.pop(end.min(to), false);
+                    if gone == 0 {
+                        return;
+                    }
+                    self.bytes.withheld = self.bytes.withheld.saturating_add(gone);
+                }
+                other => {
+                    let until = other.map_or(to, |(from, _, _)| from.min(to));
+                    let gone = self.pop(until, true);
+                    self.bytes.delivered = self.bytes.delivered.saturating_add(gone);
+                    if gone == 0 {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn pop(&mut self, to: u64, keep: bool) -> u64 {
+        let count = usize::try_from(to.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.held());
+        let end = self.head.saturating_add(count);
+        if keep {
+            self.out.extend_from_slice(self.buffer.get(self.head..end).unwrap_or_default());
+        }
+        self.head = end;
+        self.at = self.at.saturating_add(count as u64);
+        count as u64
+    }
+
+    /// Everything that is held will never leave.
+    pub(super) fn withhold(&mut self) {
+        let gone = self.held() as u64;
+        self.bytes.withheld = self.bytes.withheld.saturating_add(gone);
+        self.at = self.at.saturating_add(gone);
+        self.buffer.clear();
+        self.head = 0;
+    }
+
+    /// Bytes that come after the verdict: counted, never kept.
+    pub(super) fn swallow(&mut self, len: usize) {
+        self.bytes.scanned = self.bytes.scanned.saturating_add(len as u64);
+        self.bytes.withheld = self.bytes.withheld.saturating_add(len as u64);
+    }
+
+    /// What may leave now.
+    pub(super) fn drain(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The count so far; what is held is in `scanned` only.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes
+    }
+}

@@ -1,0 +1,58 @@
+//! All fingerprints of a snapshot: a few segments, and the ids that are gone.
+
+use super::load::{Loaded, LoadedSegment};
+use crate::tenant::TenantId;
+use std::rc::Rc;
+
+/// The most segments that are searched side by side.
+pub const MAX_SEGMENTS: usize = 4;
+
+/// All fingerprints of a snapshot.
+#[derive(Default)]
+pub struct FingerprintSet {
+    segments: Vec<Rc<LoadedSegment>>,
+    removed: Vec<u64>,
+}
+
+impl FingerprintSet {
+    /// No fingerprints: nothing matches.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The set of these segments without the fingerprints of these ids.
+    pub fn new(segments: Vec<Rc<LoadedSegment>>, mut removed: Vec<u64>) -> Self {
+        removed.sort_unstable();
+        Self { segments, removed }
+    }
+
+    /// Whether there are no more segments than are searched.
+    pub fn fits(&self) -> bool {
+        self.segments.len() <= MAX_SEGMENTS
+    }
+
+    /// How many fingerprints are in force.
+    pub fn entries(&self) -> u64 {
+        let all = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.entries()));
+        all.saturating_sub(u64::try_from(self.removed.len()).unwrap_or(0))
+    }
+
+    /// Bytes of memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.memory_bytes()))
+    }
+
+    pub(super) fn segments(&self) -> &[Rc<LoadedSegment>] {
+        &self.segments
+    }
+
+    /// By which number each segment knows the tenant.
+    pub(super) fn owners(&self, tenant: &TenantId) -> Vec<Option<u32>> {
+        self.segments.iter().map(|segment| segment.owner(tenant)).collect()
+    }
+
+    /// Whether a match of this entry is a leak.
+    pub(super) fn foreign(&self, segment: &LoadedSegment, entry: &Loaded, owner: Option<u32>) -> bool {
+        !segment.owned(entry, owner) && self.removed.binary_search(&entry.id).is_err()
+    }
+}
