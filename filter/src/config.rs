@@ -54,7 +54,9 @@ impl Config {
         let token = match (plane.token, plane.token_env) {
             (Some(token), None) => token,
             (None, Some(name)) => std::env::var(&name).map_err(|_| {
-                format!("control_plane.token_env: the VM has no variable {name}; pass it by vm_config.environment_variables")
+                format!(
+                    "control_plane.token_env: the VM has no variable {name}; pass it by vm_config.environment_variables"
+                )
             })?,
             _ => return Err("control_plane needs exactly one of token and token_env".to_owned()),
         };
@@ -62,12 +64,17 @@ impl Config {
             return Err("control_plane.token must be printable ASCII without spaces".to_owned());
         }
         if plane.public_keys.is_empty() {
-            return Err("control_plane.public_keys must pin at least one key (`partywall public-key` prints it)".to_owned());
+            return Err(
+                "control_plane.public_keys must pin at least one key (`partywall public-key` prints it)".to_owned()
+            );
         }
         let public_keys = plane
             .public_keys
             .iter()
-            .map(|key| PublicKey::from_base64(key).map_err(|_| format!("control_plane.public_keys: {key:?} is no Ed25519 key in base64")))
+            .map(|key| {
+                PublicKey::from_base64(key)
+                    .map_err(|_| format!("control_plane.public_keys: {key:?} is no Ed25519 key in base64"))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             authority: plane.authority.unwrap_or_else(|| plane.cluster.clone()),

@@ -23,7 +23,8 @@ unsafe extern "C" {
     fn proxy_get_buffer_bytes(kind: BufferType, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_buffer_bytes(kind: BufferType, start: usize, size: usize, data: *const u8, len: usize) -> u32;
     fn proxy_get_header_map_pairs(kind: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_replace_header_map_value(kind: MapType, key: *const u8, klen: usize, value: *const u8, vlen: usize) -> u32;
+    fn proxy_replace_header_map_value(kind: MapType, key: *const u8, klen: usize, value: *const u8, vlen: usize)
+    -> u32;
     fn proxy_remove_header_map_value(kind: MapType, key: *const u8, klen: usize) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
     fn proxy_send_local_response(
@@ -63,7 +64,8 @@ fn adopt(data: *mut u8, size: usize) -> Vec<u8> {
 
 /// Writes a line into Envoy's log. Control characters are escaped, so that no byte from outside forges a line.
 pub fn log(level: LogLevel, message: &str) {
-    let line: String = message.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let line: String =
+        message.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     // SAFETY: pointer and length describe `line`, which outlives the call.
     let _ = unsafe { proxy_log(level, line.as_ptr(), line.len()) };
 }
@@ -167,16 +169,7 @@ pub fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), 
     let map = encode_pairs(headers);
     // SAFETY: pointers and lengths describe `map` and `body`; the details are empty; -1 is "no gRPC status".
     check(unsafe {
-        proxy_send_local_response(
-            u32::from(status),
-            null(),
-            0,
-            body.as_ptr(),
-            body.len(),
-            map.as_ptr(),
-            map.len(),
-            -1,
-        )
+        proxy_send_local_response(u32::from(status), null(), 0, body.as_ptr(), body.len(), map.as_ptr(), map.len(), -1)
     })
 }
 

@@ -27,7 +27,14 @@ pub struct Reporter {
 impl Reporter {
     /// An empty queue.
     pub fn new(now: Instant) -> Self {
-        Self { queue: VecDeque::new(), in_flight: None, totals: Totals::default(), lost: 0, urgent: false, not_before: now }
+        Self {
+            queue: VecDeque::new(),
+            in_flight: None,
+            totals: Totals::default(),
+            lost: 0,
+            urgent: false,
+            not_before: now,
+        }
     }
 
     /// Takes a record; returns how many had to be dropped for it.

@@ -80,15 +80,17 @@ impl Stream {
                 action
             }
             Err(error) => {
-                host::log(LogLevel::Error, &format!("partywall: the host refused a call (status {}): stream refused", error.0));
+                host::log(
+                    LogLevel::Error,
+                    &format!("partywall: the host refused a call (status {}): stream refused", error.0),
+                );
                 self.give_up()
             }
         }
     }
 
     fn reply(&mut self, reply: &Reply) -> Action {
-        let headers: Vec<(&str, &[u8])> =
-            reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let headers: Vec<(&str, &[u8])> = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         self.over = Over::Replied;
         match host::reply(reply.status, &headers, &reply.body) {
             Ok(()) => Action::Pause,

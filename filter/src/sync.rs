@@ -70,8 +70,10 @@ impl Sync {
     /// Nothing loaded; the first poll leaves with the first tick.
     pub fn new(node: &str, now: Instant) -> Self {
         let random = RandomState::new();
-        let node: String = node.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).take(64).collect();
-        let instance = format!("{}.{:08x}", if node.is_empty() { "envoy" } else { &node }, random.hash_one("instance") >> 32);
+        let node: String =
+            node.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).take(64).collect();
+        let instance =
+            format!("{}.{:08x}", if node.is_empty() { "envoy" } else { &node }, random.hash_one("instance") >> 32);
         Self {
             phase: Phase::Idle { not_before: now },
             instance,
@@ -112,11 +114,10 @@ impl Sync {
     fn poll(&mut self, config: &Config, now: Instant) {
         self.polls = self.polls.wrapping_add(1);
         // Unique for ever and not to be guessed: the hasher's key is random and used for nothing else.
-        let nonce = format!("{:016x}{:016x}", self.random.hash_one((self.polls, 1u8)), self.random.hash_one((self.polls, 2u8)));
-        let path = format!(
-            "/v1/snapshot?have={}&wait={WAIT_S}&nonce={nonce}&instance={}",
-            self.revision, self.instance
-        );
+        let nonce =
+            format!("{:016x}{:016x}", self.random.hash_one((self.polls, 1u8)), self.random.hash_one((self.polls, 2u8)));
+        let path =
+            format!("/v1/snapshot?have={}&wait={WAIT_S}&nonce={nonce}&instance={}", self.revision, self.instance);
         match call(config, "GET", &path, None, POLL_TIMEOUT) {
             Some(token) => self.phase = Phase::Polling { token, nonce },
             None => self.retry(now),
@@ -142,7 +143,13 @@ impl Sync {
         }
     }
 
-    fn polled(&mut self, config: &Config, body: Option<Vec<u8>>, nonce: &str, now: Instant) -> (Progress, Option<Poll>) {
+    fn polled(
+        &mut self,
+        config: &Config,
+        body: Option<Vec<u8>>,
+        nonce: &str,
+        now: Instant,
+    ) -> (Progress, Option<Poll>) {
         let Some(body) = body.filter(|body| body.len() <= MANIFEST_MAX) else {
             self.retry(now);
             return (Progress::None, Some(Poll::Failed));
@@ -212,7 +219,10 @@ impl Sync {
                 Err(error) => return self.refuse(&format!("a fingerprint segment was refused: {error}"), now),
             }
         }
-        let set = FingerprintSet::new(fetch.done.iter().map(|(_, segment)| Rc::clone(segment)).collect(), fetch.content.removed.clone());
+        let set = FingerprintSet::new(
+            fetch.done.iter().map(|(_, segment)| Rc::clone(segment)).collect(),
+            fetch.content.removed.clone(),
+        );
         match Snapshot::compile(fetch.manifest.revision, &fetch.content, Rc::new(set)) {
             Ok(snapshot) => {
                 self.revision = fetch.manifest.revision;
@@ -220,7 +230,9 @@ impl Sync {
                 self.poll(config, now);
                 Progress::Swap(Rc::new(snapshot), fetch.manifest.max_age_s)
             }
-            Err(error) => self.refuse(&format!("revision {} cannot be compiled: {error}", fetch.manifest.revision), now),
+            Err(error) => {
+                self.refuse(&format!("revision {} cannot be compiled: {error}", fetch.manifest.revision), now)
+            }
         }
     }
 

@@ -7,12 +7,12 @@
 pub mod error;
 pub mod tenant;
 
-//pub mod identity;
+pub mod identity;
 pub mod json;
 pub mod record;
-//pub mod rewrite;
+pub mod rewrite;
 pub mod scan;
-//pub mod session;
+pub mod session;
 pub mod snapshot;
-//pub mod surface;
+pub mod surface;
 pub mod verdict;

@@ -192,7 +192,9 @@ fn is_json(media: &str) -> bool {
     let mut parts = media.split(';').map(str::trim);
     let essence = parts.next().unwrap_or("");
     essence.eq_ignore_ascii_case("application/json")
-        && parts.all(|p| p.is_empty() || p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\""))
+        && parts.all(|p| {
+            p.is_empty() || p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+        })
 }
 
 fn header_safe(value: &str) -> bool {

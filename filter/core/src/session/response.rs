@@ -17,8 +17,8 @@ use std::rc::Rc;
 pub(super) enum State {
     /// Its head has not come.
     Head,
-    /// It is held whole: a database's answer to be verified, or a JSON document to be scanned.
-    Whole { verify: bool, limit: u64 },
+    /// It is held whole: a database's answer of this status to be verified, or a JSON document to be scanned.
+    Whole { verify: Option<u16>, limit: u64 },
     /// It is scanned as it comes. `seen` bytes of what the host still holds were scanned; `started` once any left.
     Stream { scanner: Box<Scanner>, seen: usize, ready: Vec<u8>, started: bool },
     /// It passes as it is: nothing is scanned by policy, or it has no body.
@@ -81,7 +81,7 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
         if length.is_some_and(|length| length > limits.response_bytes) {
             return Err(Code::UpstreamTooLarge);
         }
-        s.response = State::Whole { verify, limit: limits.response_bytes };
+        s.response = State::Whole { verify: verify.then_some(status), limit: limits.response_bytes };
         return Ok(Step::Hold(Edits::none()));
     }
     let scanner = Box::new(scanner(s, media)?);
@@ -156,7 +156,14 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
     }
 }
 
-fn whole(s: &mut Session, verify: bool, limit: u64, size: usize, end: bool, read: ReadBody<'_>) -> Result<Step, Code> {
+fn whole(
+    s: &mut Session,
+    verify: Option<u16>,
+    limit: u64,
+    size: usize,
+    end: bool,
+    read: ReadBody<'_>,
+) -> Result<Step, Code> {
     if len64(size) > limit {
         return Err(Code::UpstreamTooLarge);
     }
@@ -165,10 +172,10 @@ fn whole(s: &mut Session, verify: bool, limit: u64, size: usize, end: bool, read
     }
     let original = read(0, size).filter(|bytes| bytes.len() == size).ok_or(Code::Internal)?;
     let mut changed = None;
-    if verify {
+    if let Some(status) = verify {
         let super::request::State::Forwarded(forwarded) = &s.request else { return Err(Code::Internal) };
         let Some(bound) = &s.bound else { return Err(Code::Internal) };
-        let verified = rewrite::response(&forwarded.route, &bound.tenant, &forwarded.memo, &original)?;
+        let verified = rewrite::response(&forwarded.route, &bound.tenant, &forwarded.memo, status, &original)?;
         s.dropped = verified.dropped;
         changed = verified.body;
     }
@@ -186,7 +193,8 @@ fn whole(s: &mut Session, verify: bool, limit: u64, size: usize, end: bool, read
         }
     }
     s.bytes.scanned = len64(size);
-    s.bytes.delivered = if changed.is_none() { len64(size) } else { changed.as_ref().map_or(0, |b| len64(b.len())).min(len64(size)) };
+    s.bytes.delivered =
+        if changed.is_none() { len64(size) } else { changed.as_ref().map_or(0, |b| len64(b.len())).min(len64(size)) };
     s.bytes.withheld = s.bytes.scanned.saturating_sub(s.bytes.delivered);
     s.complete = true;
     s.response = State::Done;

@@ -1,0 +1,140 @@
+//! From what travels to what decides. Whatever cannot be enforced is refused here, with the field's name: a snapshot
+//! that exists is one that means something. The control plane compiles before it accepts, the filter before it swaps.
+
+use super::wire::{Content, Credential, Leakage, Surface, SurfaceKind};
+use crate::identity::{Tenants, Verifier};
+use crate::scan::FingerprintSet;
+use crate::surface::Surfaces;
+use crate::tenant::TenantId;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+/// One revision, ready to decide.
+pub struct Snapshot {
+    /// The revision.
+    pub revision: u64,
+    /// How tokens become tenants.
+    pub identity: Verifier,
+    /// Who is known.
+    pub tenants: Tenants,
+    /// What is served.
+    pub surfaces: Surfaces,
+    /// Leakage detection.
+    pub leakage: Leakage,
+    /// All fingerprints.
+    pub fingerprints: Rc<FingerprintSet>,
+}
+
+/// Why a content cannot be enforced: the field, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileError(pub String);
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl Snapshot {
+    /// Compiles a content.
+    ///
+    /// # Errors
+    /// [`CompileError`] names the field.
+    pub fn compile(revision: u64, content: &Content, fingerprints: Rc<FingerprintSet>) -> Result<Self, CompileError> {
+        let identity = Verifier::compile(&content.identity).map_err(|error| CompileError(error.0))?;
+        let mut ids: HashSet<&TenantId> = HashSet::new();
+        for tenant in &content.tenants {
+            if !ids.insert(&tenant.id) {
+                return Err(CompileError(format!("tenants: {} is there twice", tenant.id)));
+            }
+        }
+        let mut names: HashSet<&str> = HashSet::new();
+        for surface in &content.surfaces {
+            if !names.insert(&surface.name) {
+                return Err(CompileError(format!("surfaces: two are called {:?}", surface.name)));
+            }
+            check(surface).map_err(|why| CompileError(format!("surfaces.{}.{why}", surface.name)))?;
+        }
+        if !fingerprints.fits() {
+            return Err(CompileError("segments: more than are searched side by side".to_owned()));
+        }
+        Ok(Self {
+            revision,
+            identity,
+            tenants: Tenants::new(&content.tenants),
+            surfaces: Surfaces::new(&content.surfaces),
+            leakage: content.leakage,
+            fingerprints,
+        })
+    }
+}
+
+fn check(surface: &Surface) -> Result<(), String> {
+    let word =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if !word(&surface.name) {
+        return Err("name: must be of letters, digits, _ and -".to_owned());
+    }
+    let host = |host: &String| {
+        host == "*"
+            || (!host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b':')))
+    };
+    if surface.hosts.is_empty() || !surface.hosts.iter().all(host) {
+        return Err("hosts: must be lower-case host names without port, or \"*\"".to_owned());
+    }
+    let segment = |part: &str| {
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'~'))
+    };
+    if surface.prefix != "/" && !surface.prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment)) {
+        return Err("prefix: must be \"/\" or a path like \"/llm\" without a trailing slash".to_owned());
+    }
+    if let Credential::Replace { header, value } = &surface.credential {
+        let name =
+            !header.is_empty() && header.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !name || header.starts_with("x-partywall-") {
+            return Err("credential.header: must be a lower-case header name, and none of ours".to_owned());
+        }
+        if value.is_empty() || !value.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err("credential.value: must be printable ASCII".to_owned());
+        }
+    }
+    let limits = surface.limits;
+    if [limits.request_bytes, limits.response_bytes, limits.event_bytes]
+        .iter()
+        .any(|limit| *limit == 0 || *limit > 64 << 20)
+    {
+        return Err("limits: each must be from 1 byte to 64 MiB".to_owned());
+    }
+    match (&surface.kind, &surface.chroma) {
+        (SurfaceKind::Openai, None) => Ok(()),
+        (SurfaceKind::Openai, Some(_)) => Err("chroma: only for kind chroma".to_owned()),
+        (SurfaceKind::Chroma, None) => Err("chroma: is missing".to_owned()),
+        (SurfaceKind::Chroma, Some(chroma)) => {
+            if chroma.namespace_format.matches("{tenant_id}").count() != 1
+                || chroma.namespace_format.matches(['{', '}']).count() != 2
+            {
+                return Err("namespace_format: must hold {tenant_id} exactly once".to_owned());
+            }
+            let key = &chroma.namespace_key;
+            if key.is_empty()
+                || key.starts_with(['$', '#', '_'])
+                || key.starts_with("chroma:")
+                || !key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            {
+                return Err("namespace_key: must be a metadata key of letters, digits, _ - and .".to_owned());
+            }
+            if !word(&chroma.tenant) || !word(&chroma.database) {
+                return Err("chroma.tenant and chroma.database: must be of letters, digits, _ and -".to_owned());
+            }
+            Ok(())
+        }
+    }
+}
