@@ -1,2 +1,5 @@
-//! (in work)
-fn main() {}
+//! `partywall`: the control plane and its command line.
+
+fn main() -> std::process::ExitCode {
+    partywall::cli::run()
+}

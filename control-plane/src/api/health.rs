@@ -1,0 +1,82 @@
+//! Health, readiness, metrics, status.
+
+use super::{Security, Shared};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The control plane at a glance.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// This control plane's version.
+    pub version: String,
+    /// The revision in force; 0 before the first policy.
+    pub revision: u64,
+    /// The policy's version; 0 for none.
+    pub policy: u64,
+    /// How many tenants are known.
+    pub tenants: usize,
+    /// How many fingerprints.
+    pub fingerprints: usize,
+    /// How many sidecars are heard of.
+    pub sidecars: usize,
+    /// How many of these run the current revision.
+    pub converged: usize,
+    /// The key that filters pin.
+    pub public_key: String,
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", responses((status = 200)))]
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether filters can be served: a policy is in force.
+#[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503)))]
+pub async fn readyz(State(app): State<Shared>) -> (StatusCode, &'static str) {
+    if app.subscribe().borrow().content.is_some() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no policy was applied yet: filters deny everything\n")
+    }
+}
+
+/// The control plane at a glance.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
+pub async fn status(_: Security, State(app): State<Shared>) -> Json<Status> {
+    let sidecars = app.sidecars();
+    let revision = app.subscribe().borrow().revision;
+    Json(app.read(|model| Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision,
+        policy: model.policies.last().map_or(0, |policy| policy.version),
+        tenants: model.tenants.len(),
+        fingerprints: model.fingerprints.len(),
+        sidecars: sidecars.len(),
+        converged: sidecars.iter().filter(|sidecar| sidecar.converged).count(),
+        public_key: app.key.public().to_base64(),
+    }))
+}
+
+/// Prometheus metrics.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain")))]
+pub async fn metrics(State(app): State<Shared>) -> String {
+    let sidecars = app.sidecars();
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let revision = i64::try_from(app.subscribe().borrow().revision).unwrap_or(i64::MAX);
+    let (tenants, fingerprints) = app.read(|model| (model.tenants.len(), model.fingerprints.len()));
+    app.metrics.render(&[
+        ("revision", "The revision in force", revision),
+        ("tenants", "Tenants known", number(tenants)),
+        ("fingerprints", "Fingerprints kept", number(fingerprints)),
+        ("sidecars", "Sidecars heard of in a day", number(sidecars.len())),
+        (
+            "sidecars_converged",
+            "Sidecars on the current revision",
+            number(sidecars.iter().filter(|s| s.converged).count()),
+        ),
+    ])
+}

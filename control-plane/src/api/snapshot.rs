@@ -1,0 +1,98 @@
+//! What the filters ask for: `/v1/snapshot`, `/v1/segments`.
+
+use super::error::Problem;
+use super::{Security, Shared, SidecarCaller, blocking};
+use crate::state::{Published, Sidecar};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use partywall_core::snapshot::{seal, wire};
+use serde::Deserialize;
+use std::time::Duration;
+use utoipa::IntoParams;
+
+/// The longest that a poll is kept open, in seconds.
+const MAX_WAIT_S: u64 = 25;
+/// The largest piece of a segment.
+const MAX_PIECE: usize = 1024 * 1024;
+
+/// A poll.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Poll {
+    /// The revision that the filter runs; 0 for none.
+    pub have: u64,
+    /// How long to wait for a later one, in seconds.
+    #[serde(default)]
+    pub wait: u64,
+    /// Repeated in the signed answer.
+    pub nonce: String,
+    /// The filter's name.
+    pub instance: String,
+}
+
+/// A long poll for the snapshot: answers at once when there is a later revision, after `wait` otherwise.
+#[utoipa::path(get, path = "/v1/snapshot", params(Poll), responses((status = 200, description = "a signed envelope", body = Object), (status = 400, body = Problem)))]
+pub async fn poll(
+    _: SidecarCaller,
+    State(app): State<Shared>,
+    Query(poll): Query<Poll>,
+) -> Result<impl IntoResponse, Problem> {
+    let word = |text: &str, most: usize| {
+        !text.is_empty()
+            && text.len() <= most
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    if !word(&poll.nonce, 64) || !word(&poll.instance, 128) {
+        return Err(Problem::new(400, "poll_invalid", "nonce and instance are of letters, digits, - _ and ."));
+    }
+    app.metrics.polls.inc();
+    app.seen(&poll.instance, poll.have);
+    let mut published = app.subscribe();
+    if poll.have > published.borrow().revision && published.borrow().content.is_some() {
+        blocking(&app, move |app| app.outrun(poll.have)).await?;
+    }
+    let later = |published: &Published| published.content.is_some() && published.revision != poll.have;
+    let wait = Duration::from_secs(poll.wait.min(MAX_WAIT_S));
+    let answer = match tokio::time::timeout(wait, published.wait_for(later)).await {
+        Ok(Ok(found)) => found.clone(),
+        _ => app.subscribe().borrow().clone(),
+    };
+    let content = if later(&answer) { answer.content.as_deref().cloned() } else { None };
+    let revision = if answer.content.is_some() { answer.revision } else { poll.have };
+    let manifest =
+        wire::Manifest { version: wire::VERSION, nonce: poll.nonce, revision, max_age_s: answer.max_age_s, content };
+    Ok(([(CONTENT_TYPE, "application/json")], seal(&manifest, &app.key)))
+}
+
+/// A piece of a segment.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    /// From this byte.
+    pub offset: usize,
+    /// So many bytes; 1 MiB at most.
+    pub length: usize,
+}
+
+/// A piece of a fingerprint segment.
+#[utoipa::path(get, path = "/v1/segments/{digest}", params(("digest" = String, Path), Piece), responses((status = 200, description = "the bytes", content_type = "application/octet-stream"), (status = 404, body = Problem)))]
+pub async fn segment(
+    _: SidecarCaller,
+    State(app): State<Shared>,
+    Path(digest): Path<String>,
+    Query(piece): Query<Piece>,
+) -> Result<impl IntoResponse, Problem> {
+    let blob = app.blob(&digest).ok_or_else(|| Problem::new(404, "not_found", "no such segment: poll again"))?;
+    let end = piece.offset.saturating_add(piece.length.min(MAX_PIECE)).min(blob.len());
+    let bytes = blob.get(piece.offset..end).filter(|bytes| !bytes.is_empty());
+    let bytes = bytes.ok_or_else(|| Problem::new(416, "range_invalid", "the segment ends before that offset"))?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes.to_vec()))
+}
+
+/// All sidecars, and whether they run the current revision.
+#[utoipa::path(get, path = "/v1/sidecars", responses((status = 200, body = [Sidecar])))]
+pub async fn sidecars(_: Security, State(app): State<Shared>) -> Json<Vec<Sidecar>> {
+    Json(app.sidecars())
+}

@@ -1,0 +1,235 @@
+//! The command line: `serve` runs the control plane, everything else talks to it over the wire.
+
+mod client;
+mod commands;
+mod output;
+
+use crate::server;
+use crate::tokens::Role;
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The wall between the tenants of a shared LLM platform.
+#[derive(Parser)]
+#[command(name = "partywall", version, about, max_term_width = 120)]
+pub struct Cli {
+    /// The control plane's address.
+    #[arg(long, global = true, env = "PARTYWALL_URL", default_value = "http://127.0.0.1:8700")]
+    url: String,
+    /// A token of it; without one, `admin.token` in the data directory.
+    #[arg(long, global = true, env = "PARTYWALL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The data directory to find `admin.token` in.
+    #[arg(long = "data-dir", global = true, env = "PARTYWALL_DATA", default_value = "partywall-data")]
+    data_dir: PathBuf,
+    /// Prints JSON for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the control plane.
+    Serve(#[command(flatten)] server::Config),
+    /// The control plane at a glance.
+    Status,
+    /// Prints the key that filters pin (`control_plane.public_keys`).
+    PublicKey,
+    /// Policy files.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Fingerprints.
+    #[command(subcommand)]
+    Fingerprint(FingerprintCommand),
+    /// Decision records.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Proxies' workers and the revision that each runs.
+    Sidecars,
+    /// Tokens of this control plane.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// What each kind of surface allows, rewrites, verifies and refuses.
+    Surfaces,
+    /// Shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Checks a file, without a control plane: like a compiler, with line and column.
+    Check {
+        /// The file; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Applies a file.
+    Apply {
+        /// The file; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Prints the policy in force.
+    Show,
+    /// Lists what was applied when.
+    History,
+    /// Applies an earlier version again.
+    Rollback {
+        /// The version.
+        version: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum TenantCommand {
+    /// Onboards a tenant.
+    Add {
+        /// Its identifier.
+        id: String,
+    },
+    /// Lists all tenants.
+    List,
+    /// Refuses a tenant's requests.
+    Suspend {
+        /// Its identifier.
+        id: String,
+    },
+    /// Serves a tenant again.
+    Activate {
+        /// Its identifier.
+        id: String,
+    },
+    /// Refuses all tokens issued before now.
+    RevokeTokens {
+        /// Its identifier.
+        id: String,
+    },
+    /// Forgets a tenant that owns no fingerprint.
+    Remove {
+        /// Its identifier.
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum FingerprintCommand {
+    /// Adds a literal of a tenant.
+    Add {
+        /// Whose it is.
+        #[arg(long)]
+        tenant: String,
+        /// `low`, `high` or `critical`.
+        #[arg(long, default_value = "high")]
+        severity: String,
+        /// The literal.
+        text: String,
+    },
+    /// Adds many: a file with one literal a line.
+    Bulk {
+        /// Whose they are.
+        #[arg(long)]
+        tenant: String,
+        /// `low`, `high` or `critical`.
+        #[arg(long, default_value = "high")]
+        severity: String,
+        /// The file; `-` for standard input.
+        file: PathBuf,
+    },
+    /// Lists fingerprints.
+    List {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Removes a fingerprint.
+    Remove {
+        /// Its id.
+        id: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum EventsCommand {
+    /// Lists recent decisions, newest first.
+    List {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only with this outcome.
+        #[arg(long)]
+        outcome: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Prints decisions as they come.
+    Tail,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Makes a token and prints it, for the only time.
+    Create {
+        /// Its name.
+        name: String,
+        /// What it may do.
+        #[arg(long)]
+        role: Role,
+    },
+    /// Lists all tokens, without themselves.
+    List,
+    /// Revokes a token.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match act(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("partywall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(cli: Cli) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match cli.command {
+        Command::Serve(config) => {
+            let filter = tracing_subscriber::EnvFilter::try_from_env("PARTYWALL_LOG").unwrap_or_else(|_| "info".into());
+            let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+            if config.log_json {
+                log.json().init()
+            } else {
+                log.init()
+            }
+            runtime.block_on(server::serve(config)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "partywall", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Surfaces => {
+            print!("{}", partywall_core::surface::tables_markdown());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Policy(PolicyCommand::Check { file }) => commands::check(&file, cli.json),
+        command => {
+            let client = client::Client::new(&cli.url, cli.token, &cli.data_dir)?;
+            runtime.block_on(commands::run(&client, command, cli.json)).map(|()| ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Output for eyes: tables, colour on a terminal, plain when piped; JSON for machines.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+use std::io::IsTerminal;
+
+/// Prints rows of JSON objects as a table of these members.
+pub(super) fn table(rows: &Value, columns: &[&str], json: bool) {
+    if json {
+        return println!("{rows:#}");
+    }
+    let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return println!("(none)");
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|column| column.rsplit('/').next().unwrap_or(column).to_uppercase()));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| cell(column, row.pointer(&format!("/{column}")))));
+    }
+    println!("{table}");
+}
+
+/// Prints an object, a line a member.
+pub(super) fn object(value: &Value, json: bool) {
+    if json {
+        return println!("{value:#}");
+    }
+    let members = value.as_object().into_iter().flatten();
+    let width = value.as_object().map_or(0, |object| object.keys().map(String::len).max().unwrap_or(0));
+    for (name, value) in members {
+        println!("{name:width$}  {}", cell(name, Some(value)));
+    }
+}
+
+fn cell(name: &str, value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) if name.ends_with("_at") || name.ends_with("_seen") => {
+            ago(number.as_u64().unwrap_or(0))
+        }
+        Some(Value::Array(items)) => items.iter().map(|item| cell("", Some(item))).collect::<Vec<_>>().join(", "),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn ago(at: u64) -> String {
+    match crate::state::now().saturating_sub(at) {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} d ago", seconds / 86400),
+    }
+}
+
+/// One decision as a line.
+pub(super) fn decision(event: &Value) {
+    let text = |name: &str| cell("", event.get(name));
+    let outcome = text("outcome");
+    let colour = match outcome.as_str() {
+        "allowed" => "32",
+        "denied" => "33",
+        _ => "31",
+    };
+    let hits = event.get("hits").and_then(Value::as_array).map_or(0, Vec::len);
+    let painted = if std::io::stdout().is_terminal() {
+        format!("\u{1b}[{colour}m{outcome:8}\u{1b}[0m")
+    } else {
+        format!("{outcome:8}")
+    };
+    println!(
+        "{painted}  {:12} {:10} {:26} {:22} hits {hits}  dropped {}  {}",
+        text("tenant"),
+        text("surface"),
+        text("endpoint"),
+        text("code"),
+        text("dropped"),
+        text("request_id")
+    );
+}

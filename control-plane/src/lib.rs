@@ -1,0 +1,17 @@
+//! The Partywall control plane: policy, tenants and fingerprints in, signed snapshots out.
+//!
+//! `policy` is the language, `store` what is kept, `state` what is true now, `segments` and `publish` what the filters
+//! get, `api` and `router` the REST face, `cli` the command line over it.
+#![allow(clippy::arithmetic_side_effects)] // Not a traffic path; overflow is checked in debug builds.
+
+pub mod api;
+pub mod cli;
+pub mod jwks;
+pub mod metrics;
+pub mod policy;
+pub mod router;
+pub mod segments;
+pub mod server;
+pub mod state;
+pub mod store;
+pub mod tokens;

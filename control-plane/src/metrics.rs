@@ -1,0 +1,57 @@
+//! `/metrics`: what the control plane counts.
+
+use partywall_core::record::{Decision, Outcome};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What the control plane counts.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    decisions: Family<Vec<(String, String)>, Counter>,
+    alerts: Counter,
+    /// Records that fell out of the ring.
+    pub events_dropped: Counter,
+    /// Fetches of keys that failed.
+    pub jwks_failures: Counter,
+    /// Polls answered.
+    pub polls: Counter,
+}
+
+impl Metrics {
+    /// Counts a decision record.
+    pub fn decision(&self, decision: &Decision) {
+        let outcome = match decision.outcome {
+            Outcome::Allowed => "allowed",
+            Outcome::Denied => "denied",
+            Outcome::Blocked => "blocked",
+            Outcome::Redacted => "redacted",
+            Outcome::Alerted => "alerted",
+            Outcome::Aborted => "aborted",
+        };
+        self.decisions.get_or_create(&vec![("outcome".to_owned(), outcome.to_owned())]).inc();
+        if decision.is_alert() {
+            self.alerts.inc();
+        }
+    }
+
+    /// The exposition text. `gauges` are read at this moment.
+    pub fn render(&self, gauges: &[(&str, &str, i64)]) -> String {
+        let mut registry = Registry::with_prefix("partywall");
+        registry.register("decisions", "Decision records received", self.decisions.clone());
+        registry.register("alerts", "Decision records that are alerts", self.alerts.clone());
+        registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
+        registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
+        registry.register("polls", "Snapshot polls answered", self.polls.clone());
+        for (name, help, value) in gauges {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(*value);
+            registry.register(*name, *help, gauge);
+        }
+        let mut text = String::new();
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}

@@ -1,0 +1,199 @@
+//! From a checked policy to what the filters get. Secrets are read here, from the control plane's environment and
+//! files; keys come from the `jwks` cache. The result is compiled by the core itself before it is accepted.
+
+use super::types::{IssuerPolicy, Policy, Secret, SurfacePolicy};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use partywall_core::scan::FingerprintSet;
+use partywall_core::snapshot::{Snapshot, wire};
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+/// Why a policy cannot be enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileError(pub String);
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeySource {
+    /// In the policy.
+    Inline(Value),
+    /// Fetched from this address.
+    Url(String),
+    /// Found by the issuer's discovery document.
+    Discovery(String),
+}
+
+/// The source of an issuer's keys.
+///
+/// # Errors
+/// When the policy names none or several, or an algorithm that does not exist.
+pub fn key_source(issuer: &IssuerPolicy) -> Result<KeySource, CompileError> {
+    let bad = |why: &str| Err(CompileError(format!("identity.issuers ({}): {why}", issuer.issuer)));
+    for algorithm in &issuer.algorithms {
+        match (algorithm.as_str(), &issuer.hs256) {
+            ("HS256", Some(_)) | ("RS256" | "PS256" | "ES256" | "EdDSA", None) => {}
+            ("HS256", None) => return bad("HS256 needs the block `hs256` with a secret"),
+            ("RS256" | "PS256" | "ES256" | "EdDSA", Some(_)) => {
+                return bad("`hs256` goes with the algorithm HS256 only");
+            }
+            (other, _) => {
+                return bad(&format!("unknown algorithm {other:?}; known: RS256, PS256, ES256, EdDSA, HS256"));
+            }
+        }
+    }
+    match (&issuer.jwks, &issuer.jwks_url, issuer.discovery, &issuer.hs256) {
+        (Some(jwks), None, false, None) => Ok(KeySource::Inline(jwks.clone())),
+        (None, Some(url), false, None) => Ok(KeySource::Url(url.clone())),
+        (None, None, true, None) => Ok(KeySource::Discovery(issuer.issuer.clone())),
+        (None, None, false, Some(secret)) => {
+            let secret =
+                resolve(secret).map_err(|why| CompileError(format!("identity.issuers ({}): {why}", issuer.issuer)))?;
+            let k = URL_SAFE_NO_PAD.encode(secret);
+            Ok(KeySource::Inline(json!({"keys": [{"kty": "oct", "alg": "HS256", "k": k}]})))
+        }
+        _ => bad("needs exactly one of jwks, jwks_url, discovery, hs256"),
+    }
+}
+
+fn resolve(secret: &Secret) -> Result<String, String> {
+    pick(&secret.secret, &secret.secret_env, &secret.secret_file, "secret")
+}
+
+fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
+    match (value, env, file) {
+        (Some(value), None, None) => Ok(value.clone()),
+        (None, Some(env), None) => {
+            std::env::var(env).map_err(|_| format!("{name}_env: the control plane has no variable {env}"))
+        }
+        (None, None, Some(file)) => std::fs::read_to_string(file)
+            .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+            .map_err(|error| format!("{name}_file: {file}: {error}")),
+        _ => Err(format!("needs exactly one of {name}, {name}_env, {name}_file")),
+    }
+}
+
+/// Turns a policy into a content. `keys` gives the JWKS of an issuer, `tenants` is everybody known.
+///
+/// # Errors
+/// [`CompileError`] names the field.
+pub fn compile(
+    policy: &Policy,
+    keys: &dyn Fn(&IssuerPolicy) -> Result<Vec<Value>, CompileError>,
+    tenants: Vec<wire::Tenant>,
+) -> Result<wire::Content, CompileError> {
+    let mut issuers = Vec::new();
+    for issuer in &policy.identity.issuers {
+        key_source(issuer)?;
+        let compiled = keys(issuer)?.iter().flat_map(|jwk| usable(jwk, &issuer.algorithms)).collect();
+        issuers.push(wire::Issuer {
+            issuer: issuer.issuer.clone(),
+            audiences: issuer.audiences.clone(),
+            keys: compiled,
+        });
+    }
+    if policy.surfaces.is_empty() {
+        return Err(CompileError("surfaces: must describe at least one".to_owned()));
+    }
+    if !(30..=7 * 86400).contains(&policy.snapshot.max_age) {
+        return Err(CompileError("snapshot.max_age: must be from 30s to 7d".to_owned()));
+    }
+    let scan = &policy.leakage_detection.cross_tenant_output_scan;
+    let content = wire::Content {
+        identity: wire::Identity {
+            header: policy.identity.header.clone(),
+            tenant_claim: policy.multi_tenant.tenant_id_claim.clone(),
+            leeway_s: policy.identity.leeway,
+            issuers,
+        },
+        tenants,
+        surfaces: policy.surfaces.iter().map(|surface| compile_surface(policy, surface)).collect::<Result<_, _>>()?,
+        leakage: wire::Leakage {
+            fingerprint_check: policy.leakage_detection.enabled && scan.fingerprint_check,
+            action_on_detect: scan.action_on_detect,
+            hold_back: scan.hold_back,
+        },
+        segments: Vec::new(),
+        removed: Vec::new(),
+    };
+    // The filter's own compiler has the last word, before anything is accepted.
+    Snapshot::compile(1, &content, Rc::new(FingerprintSet::empty())).map_err(|error| CompileError(error.0))?;
+    Ok(content)
+}
+
+fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {
+    let bad = |why: String| CompileError(format!("surfaces ({}): {why}", surface.name));
+    let credential = match &surface.credential {
+        None => wire::Credential::Strip,
+        Some(credential) => match credential.mode.as_str() {
+            "forward" => wire::Credential::Forward,
+            "replace" => wire::Credential::Replace {
+                header: credential.header.clone(),
+                value: pick(&credential.value, &credential.value_env, &credential.value_file, "credential.value")
+                    .map_err(bad)?,
+            },
+            _ => wire::Credential::Strip,
+        },
+    };
+    let chroma = match (&surface.chroma, &policy.rag) {
+        (None, _) => None,
+        (Some(_), None) => return Err(bad("a vector database needs the block `rag`".to_owned())),
+        (Some(chroma), Some(rag)) => Some(wire::Chroma {
+            tenant: chroma.tenant.clone(),
+            database: chroma.database.clone(),
+            collections: chroma.collections.clone(),
+            create: chroma.create,
+            namespace_key: rag.namespace_config.namespace_key.clone(),
+            namespace_format: rag.namespace_config.namespace_format.clone(),
+        }),
+    };
+    Ok(wire::Surface {
+        name: surface.name.clone(),
+        kind: surface.kind,
+        hosts: surface.hosts.clone(),
+        prefix: surface.prefix.clone(),
+        credential,
+        limits: wire::Limits {
+            request_bytes: surface.limits.request_bytes,
+            response_bytes: surface.limits.response_bytes,
+            event_bytes: surface.limits.event_bytes,
+        },
+        chroma,
+    })
+}
+
+/// A published key as verification keys: one for each allowed algorithm that it fits. A key that says what it is for is
+/// for nothing else; what we cannot use is left out, as publishers add kinds of keys that nobody must know.
+fn usable(jwk: &Value, allowed: &[String]) -> Vec<wire::Key> {
+    let field = |name: &str| jwk.get(name).and_then(Value::as_str);
+    if field("use").is_some_and(|usage| usage != "sig") {
+        return Vec::new();
+    }
+    let fits: &[(&str, wire::Alg)] = match (field("kty"), field("crv")) {
+        (Some("RSA"), _) => &[("RS256", wire::Alg::RS256), ("PS256", wire::Alg::PS256)],
+        (Some("EC"), Some("P-256")) => &[("ES256", wire::Alg::ES256)],
+        (Some("OKP"), Some("Ed25519")) => &[("EdDSA", wire::Alg::EdDSA)],
+        (Some("oct"), _) => &[("HS256", wire::Alg::HS256)],
+        _ => &[],
+    };
+    let public: serde_json::Map<String, Value> = ["kty", "n", "e", "crv", "x", "y", "k"]
+        .iter()
+        .filter(|name| **name != "k" || field("kty") == Some("oct"))
+        .filter_map(|name| Some(((*name).to_owned(), jwk.get(*name)?.clone())))
+        .collect();
+    fits.iter()
+        .filter(|(name, _)| allowed.iter().any(|a| a == name) && field("alg").is_none_or(|alg| alg == *name))
+        .filter_map(|(_, alg)| {
+            let jwk = serde_json::value::to_raw_value(&public).ok()?;
+            Some(wire::Key { kid: field("kid").map(str::to_owned), alg: *alg, jwk })
+        })
+        .collect()
+}

@@ -1,0 +1,276 @@
+//! The one table of all keys: it drives checking, the "not yet available" refusals and `docs/config-reference.md`.
+
+/// What a key's value is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// A mapping whose keys have rows of their own.
+    Map,
+    /// A list of mappings whose keys have rows `path[].key`.
+    Maps,
+    /// Text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// One of these; with a reason, one that does not exist yet.
+    Choice(&'static [(&'static str, Option<&'static str>)]),
+    /// `true` or `false`; `Some` when only that one is served.
+    Bool(Option<bool>),
+    /// Bytes: `512KiB`, `1MiB`, or a number.
+    Size,
+    /// Time: `30s`, `5m`, `1h`, or seconds.
+    Duration,
+    /// A JSON-like tree that is passed on.
+    Tree,
+    /// A key whose behaviour does not exist yet.
+    Later(&'static str),
+}
+
+/// One key.
+pub(super) struct Row {
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    pub(super) required: bool,
+    pub(super) default: &'static str,
+    pub(super) doc: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Row {
+    Row { path, kind, required: false, default, doc }
+}
+
+const fn must(path: &'static str, kind: Kind, doc: &'static str) -> Row {
+    Row { path, kind, required: true, default: "", doc }
+}
+
+const fn later(path: &'static str, what: &'static str) -> Row {
+    Row { path, kind: Kind::Later(what), required: false, default: "", doc: what }
+}
+
+const SEALS: Option<&str> = Some("roll-out modes");
+const STRATEGIES: Option<&str> = Some("further strategies");
+
+pub(super) const ROWS: &[Row] = &[
+    must("multi_tenant", Kind::Map, "Who a request belongs to."),
+    must(
+        "multi_tenant.isolation_model",
+        Kind::Choice(&[("strict", None), ("permissive", SEALS), ("none", SEALS)]),
+        "`strict`: whatever cannot be enforced is refused.",
+    ),
+    must(
+        "multi_tenant.tenant_id_source",
+        Kind::Choice(&[("jwt_claim", None)]),
+        "Where the tenant comes from: a verified JWT.",
+    ),
+    must("multi_tenant.tenant_id_claim", Kind::Text, "The claim: a name (`org_id`) or a JSON pointer (`/realm/org`)."),
+    later("multi_tenant.conversation_isolation", "conversation keys, cross-tenant references and system prompts"),
+    key("multi_tenant.session_validation", Kind::Map, "", "How sessions are validated."),
+    key(
+        "multi_tenant.session_validation.verify_tenant_on_every_request",
+        Kind::Bool(Some(true)),
+        "true",
+        "Signature, claims and the tenant's standing are evaluated on every request. It cannot be turned off.",
+    ),
+    later("multi_tenant.session_validation.session_token_binding", "session tokens"),
+    later("multi_tenant.on_isolation_breach", "the emergency stop"),
+    key("rag", Kind::Map, "", "How retrieval is partitioned. Required where a surface is a vector database."),
+    must(
+        "rag.isolation_strategy",
+        Kind::Choice(&[("namespace", None), ("separate_collection", STRATEGIES), ("separate_db", STRATEGIES)]),
+        "`namespace`: one collection, every record marked and every query forced into its tenant's namespace.",
+    ),
+    must("rag.namespace_config", Kind::Map, "The namespace."),
+    must("rag.namespace_config.namespace_key", Kind::Text, "The metadata key that carries the namespace."),
+    must("rag.namespace_config.namespace_format", Kind::Text, "The namespace, with `{tenant_id}` in it once."),
+    key(
+        "rag.namespace_config.enforce_at",
+        Kind::Choice(&[("vector_db_client", None)]),
+        "vector_db_client",
+        "Enforced at the last hop before the database, not in the application.",
+    ),
+    key("rag.retrieval_validation", Kind::Map, "", "What happens to results."),
+    key(
+        "rag.retrieval_validation.verify_namespace_before_return",
+        Kind::Bool(Some(true)),
+        "true",
+        "Every returned result is checked. It cannot be turned off.",
+    ),
+    key(
+        "rag.retrieval_validation.on_namespace_mismatch",
+        Kind::Choice(&[("drop_and_alert", None)]),
+        "drop_and_alert",
+        "A foreign or unmarked result is dropped, the rest is returned, an alert leaves.",
+    ),
+    later("rag.tenant_offboarding", "offboarding"),
+    later("encryption", "keys per tenant"),
+    key("leakage_detection", Kind::Map, "", "What happens to responses."),
+    key(
+        "leakage_detection.enabled",
+        Kind::Bool(None),
+        "true",
+        "Whether responses are scanned for other tenants' fingerprints.",
+    ),
+    key("leakage_detection.cross_tenant_output_scan", Kind::Map, "", "The scan."),
+    key(
+        "leakage_detection.cross_tenant_output_scan.fingerprint_check",
+        Kind::Bool(None),
+        "true",
+        "Whether every byte of text passes the automaton of all other tenants' fingerprints.",
+    ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.fingerprint_store",
+        Kind::Choice(&[("embedded", None), ("redis", Some("Redis as the fingerprint store"))]),
+        "embedded",
+        "Where the control plane keeps the sets.",
+    ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.action_on_detect",
+        Kind::Choice(&[
+            ("block_and_alert_security", None),
+            ("redact_and_alert_security", None),
+            ("alert_security", None),
+        ]),
+        "block_and_alert_security",
+        "Withhold the rest of the response, replace the span, or only alert.",
+    ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.hold_back",
+        Kind::Choice(&[("exact", None), ("word_start", None)]),
+        "exact",
+        "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
+    ),
+    later("leakage_detection.context_validation", "context validation"),
+    later("leakage_detection.statistical_monitoring", "namespace statistics"),
+    later("leakage_detection.isolation_audit", "isolation audits"),
+    must("identity", Kind::Map, "Whose tokens count."),
+    key(
+        "identity.header",
+        Kind::Text,
+        "",
+        "A further header that may carry the token, beside `authorization` and `x-api-key`.",
+    ),
+    key("identity.leeway", Kind::Duration, "30s", "Tolerance for `exp`, `nbf` and `iat`; at most 10 minutes."),
+    must("identity.issuers", Kind::Maps, "Who may issue tokens."),
+    must("identity.issuers[].issuer", Kind::Text, "Must equal the `iss` claim."),
+    must("identity.issuers[].audiences", Kind::Texts, "One of these must be in `aud`."),
+    must("identity.issuers[].algorithms", Kind::Texts, "Of RS256, PS256, ES256, EdDSA; HS256 only with `hs256`."),
+    key(
+        "identity.issuers[].jwks",
+        Kind::Tree,
+        "",
+        "The keys, inline. Exactly one of `jwks`, `jwks_url`, `discovery`, `hs256`.",
+    ),
+    key("identity.issuers[].jwks_url", Kind::Text, "", "Where the keys are fetched, and refreshed every five minutes."),
+    key(
+        "identity.issuers[].discovery",
+        Kind::Bool(Some(true)),
+        "",
+        "Find the keys by the issuer's `/.well-known/openid-configuration`.",
+    ),
+    key("identity.issuers[].hs256", Kind::Map, "", "A shared secret, at least 32 bytes, for HS256."),
+    key(
+        "identity.issuers[].hs256.secret",
+        Kind::Text,
+        "",
+        "The secret itself. Exactly one of `secret`, `secret_env`, `secret_file`.",
+    ),
+    key(
+        "identity.issuers[].hs256.secret_env",
+        Kind::Text,
+        "",
+        "The control plane's environment variable that holds it.",
+    ),
+    key("identity.issuers[].hs256.secret_file", Kind::Text, "", "The control plane's file that holds it."),
+    must("surfaces", Kind::Maps, "What is served; the first match wins, anything else is refused."),
+    must("surfaces[].name", Kind::Text, "Its name in metrics and records."),
+    must(
+        "surfaces[].kind",
+        Kind::Choice(&[("openai", None), ("chroma", None)]),
+        "What is spoken there; see `docs/surfaces.md`.",
+    ),
+    must("surfaces[].hosts", Kind::Texts, "Hosts that it answers to, lower case, without port; `\"*\"` for any."),
+    key("surfaces[].prefix", Kind::Text, "/", "The path prefix below which the endpoints lie."),
+    key("surfaces[].credential", Kind::Map, "", "What the upstream gets in place of the tenant's token."),
+    must(
+        "surfaces[].credential.mode",
+        Kind::Choice(&[("strip", None), ("forward", None), ("replace", None)]),
+        "Nothing, the token itself, or the operator's own credential. Without the block: `strip`.",
+    ),
+    key("surfaces[].credential.header", Kind::Text, "authorization", "`replace`: the header."),
+    key(
+        "surfaces[].credential.value",
+        Kind::Text,
+        "",
+        "`replace`: its value. Exactly one of `value`, `value_env`, `value_file`.",
+    ),
+    key(
+        "surfaces[].credential.value_env",
+        Kind::Text,
+        "",
+        "`replace`: the control plane's environment variable that holds it.",
+    ),
+    key("surfaces[].credential.value_file", Kind::Text, "", "`replace`: the control plane's file that holds it."),
+    key("surfaces[].limits", Kind::Map, "", "Limits; each at most 64 MiB, and below Envoy's buffer limit."),
+    key("surfaces[].limits.request_bytes", Kind::Size, "1MiB", "The largest request body."),
+    key("surfaces[].limits.response_bytes", Kind::Size, "8MiB", "The largest response that must be read whole."),
+    key(
+        "surfaces[].limits.event_bytes",
+        Kind::Size,
+        "256KiB",
+        "The largest event of a stream, and the most that is held back of one.",
+    ),
+    key("surfaces[].chroma", Kind::Map, "", "`kind: chroma`: the shared place."),
+    key("surfaces[].chroma.tenant", Kind::Text, "default_tenant", "Chroma's own tenant in paths."),
+    key("surfaces[].chroma.database", Kind::Text, "default_database", "Chroma's database in paths."),
+    must("surfaces[].chroma.collections", Kind::Texts, "Collections that clients may open by name."),
+    key("surfaces[].chroma.create", Kind::Bool(None), "false", "Whether clients may create those collections."),
+    key(
+        "tenants",
+        Kind::Maps,
+        "",
+        "Tenants to onboard when the policy is applied. Leaving one out does not remove it.",
+    ),
+    must("tenants[].id", Kind::Text, "The tenant's identifier."),
+    key("snapshot", Kind::Map, "", "What the filters are told."),
+    key(
+        "snapshot.max_age",
+        Kind::Duration,
+        "5m",
+        "How long a filter may serve without hearing from the control plane; from 30s to 7 days.",
+    ),
+];
+
+/// The reference as a Markdown document.
+pub fn reference_markdown() -> String {
+    let mut text = String::from(
+        "# Policy reference\n\nGenerated from `control-plane/src/policy/schema.rs` (`PARTYWALL_BLESS=1 cargo test -p partywall --test generated`). \
+         A key that is not here is refused, with the nearest known one. **required** means: within its block.\n\n\
+         | key | value | default | |\n|---|---|---|---|\n",
+    );
+    for row in ROWS {
+        let value = match row.kind {
+            Kind::Map => "block".to_owned(),
+            Kind::Maps => "list of blocks".to_owned(),
+            Kind::Text => "text".to_owned(),
+            Kind::Texts => "list of texts".to_owned(),
+            Kind::Bool(None) => "`true`, `false`".to_owned(),
+            Kind::Bool(Some(only)) => format!("`{only}`"),
+            Kind::Size => "size (`512KiB`)".to_owned(),
+            Kind::Duration => "duration (`30s`)".to_owned(),
+            Kind::Tree => "tree".to_owned(),
+            Kind::Later(_) => "*not yet available*".to_owned(),
+            Kind::Choice(choices) => {
+                let one = |(name, later): &(&str, Option<&str>)| {
+                    if later.is_some() { format!("`{name}` (not yet)") } else { format!("`{name}`") }
+                };
+                choices.iter().map(one).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let default = match (row.required, row.default) {
+            (true, _) => "**required**".to_owned(),
+            (false, "") => "–".to_owned(),
+            (false, default) => format!("`{default}`"),
+        };
+        text += &format!("| `{}` | {value} | {default} | {} |\n", row.path, row.doc);
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! A policy that was checked.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A policy that was checked.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)] // The schema's table documents every key.
+pub struct Policy {
+    pub multi_tenant: MultiTenant,
+    pub rag: Option<Rag>,
+    #[serde(default)]
+    pub leakage_detection: LeakageDetection,
+    pub identity: IdentityPolicy,
+    pub surfaces: Vec<SurfacePolicy>,
+    #[serde(default)]
+    pub tenants: Vec<TenantPolicy>,
+    #[serde(default)]
+    pub snapshot: SnapshotPolicy,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct MultiTenant {
+    pub tenant_id_claim: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Rag {
+    pub namespace_config: NamespaceConfig,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct NamespaceConfig {
+    pub namespace_key: String,
+    pub namespace_format: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct LeakageDetection {
+    pub enabled: bool,
+    #[serde(default)]
+    pub cross_tenant_output_scan: OutputScan,
+}
+
+impl Default for LeakageDetection {
+    fn default() -> Self {
+        Self { enabled: true, cross_tenant_output_scan: OutputScan::default() }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct OutputScan {
+    pub fingerprint_check: bool,
+    pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
+    pub hold_back: partywall_core::snapshot::wire::HoldBack,
+}
+
+impl Default for OutputScan {
+    fn default() -> Self {
+        use partywall_core::snapshot::wire::{HoldBack, OnDetect};
+        Self { fingerprint_check: true, action_on_detect: OnDetect::Block, hold_back: HoldBack::Exact }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct IdentityPolicy {
+    pub header: Option<String>,
+    pub leeway: u64,
+    pub issuers: Vec<IssuerPolicy>,
+}
+
+/// An issuer as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct IssuerPolicy {
+    pub issuer: String,
+    pub audiences: Vec<String>,
+    pub algorithms: Vec<String>,
+    pub jwks: Option<Value>,
+    pub jwks_url: Option<String>,
+    #[serde(default)]
+    pub discovery: bool,
+    pub hs256: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Secret {
+    pub secret: Option<String>,
+    pub secret_env: Option<String>,
+    pub secret_file: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct SurfacePolicy {
+    pub name: String,
+    pub kind: partywall_core::snapshot::wire::SurfaceKind,
+    pub hosts: Vec<String>,
+    pub prefix: String,
+    pub credential: Option<CredentialPolicy>,
+    #[serde(default)]
+    pub limits: LimitsPolicy,
+    pub chroma: Option<ChromaPolicy>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct CredentialPolicy {
+    pub mode: String,
+    pub header: String,
+    pub value: Option<String>,
+    pub value_env: Option<String>,
+    pub value_file: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct LimitsPolicy {
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub event_bytes: u64,
+}
+
+impl Default for LimitsPolicy {
+    fn default() -> Self {
+        Self { request_bytes: 1 << 20, response_bytes: 8 << 20, event_bytes: 256 << 10 }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct ChromaPolicy {
+    pub tenant: String,
+    pub database: String,
+    pub collections: Vec<String>,
+    pub create: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct TenantPolicy {
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct SnapshotPolicy {
+    pub max_age: u64,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self { max_age: 300 }
+    }
+}
