@@ -484,10 +484,10 @@ impl App {
                     let severity = old.as_ref().map_or(*severity, |old| old.severity.max(*severity));
                     let entry = Entry { id: added.next, text: text.clone(), owners, severity };
                     added.next += 1;
-                    if let Some(old) = old {
-                        if added.new.remove(&old.id).is_none() {
-                            added.gone.push(old.id);
-                        }
+                    if let Some(old) = old
+                        && added.new.remove(&old.id).is_none()
+                    {
+                        added.gone.push(old.id);
                     }
                     latest.insert(folded.clone(), entry.id);
                     added.results.push((self.record(model, &entry), true));

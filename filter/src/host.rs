@@ -13,6 +13,9 @@ use std::ptr::{null, null_mut};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(pub u32);
 
+/// Headers as bytes: name and value, in order, repeated as often as they came.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 
@@ -98,7 +101,7 @@ pub fn set_body(kind: BufferType, size: usize, value: &[u8]) -> Result<(), Error
 }
 
 /// All headers of a map, as bytes.
-pub fn headers(kind: MapType) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+pub fn headers(kind: MapType) -> Result<Pairs, Error> {
     let (mut data, mut size) = (null_mut(), 0usize);
     // SAFETY: the out-pointers outlive the call.
     check(unsafe { proxy_get_header_map_pairs(kind, &mut data, &mut size) })?;
@@ -106,7 +109,7 @@ pub fn headers(kind: MapType) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
 }
 
 /// The host's encoding of a map: count, then (key length, value length) each, then key NUL value NUL each.
-fn decode_pairs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+fn decode_pairs(bytes: &[u8]) -> Option<Pairs> {
     if bytes.is_empty() {
         return Some(Vec::new());
     }

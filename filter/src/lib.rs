@@ -21,7 +21,13 @@ mod stream;
 #[cfg(target_arch = "wasm32")]
 mod sync;
 
+// The SDK's macro makes the entry point, without a docstring.
 #[cfg(target_arch = "wasm32")]
-proxy_wasm::main! {{
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::new()));
-}}
+#[allow(missing_docs)]
+mod entry {
+    use crate::root::Root;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_root_context(|_| Box::new(Root::new()));
+    }}
+}

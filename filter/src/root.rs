@@ -111,20 +111,20 @@ impl Context for Root {
         let body = sync::answer_body(headers, size);
         if sync.awaits(token) {
             let (progress, poll) = sync.answer(config, body, now);
-            if let (Some(poll), Ok(shared)) = (poll, self.shared.try_borrow()) {
-                if let Some(metrics) = &shared.metrics {
-                    metrics.polled(poll);
-                }
+            if let (Some(poll), Ok(shared)) = (poll, self.shared.try_borrow())
+                && let Some(metrics) = &shared.metrics
+            {
+                metrics.polled(poll);
             }
             self.progress(progress, now);
-        } else if let Ok(mut shared) = self.shared.try_borrow_mut() {
-            if shared.reporter.awaits(token) {
-                match body {
-                    Some(_) => shared.reporter.acknowledged(),
-                    None => {
-                        let lost = shared.reporter.failed(now);
-                        shared.count_lost(lost);
-                    }
+        } else if let Ok(mut shared) = self.shared.try_borrow_mut()
+            && shared.reporter.awaits(token)
+        {
+            match body {
+                Some(_) => shared.reporter.acknowledged(),
+                None => {
+                    let lost = shared.reporter.failed(now);
+                    shared.count_lost(lost);
                 }
             }
         }

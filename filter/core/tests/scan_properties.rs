@@ -236,12 +236,11 @@ proptest! {
         let at = at.index(blob.len());
         blob[at] = value;
         let mut loader = Loader::new(&segment(&blob, 2)).unwrap();
-        if loader.push(&blob).is_ok() {
-            if let Ok(segment) = loader.finish() {
+        if loader.push(&blob).is_ok()
+            && let Ok(segment) = loader.finish() {
                 let set = Rc::new(FingerprintSet::new(vec![Rc::new(segment)], vec![]));
                 run(scanner(&set, Media::Text, OnDetect::Redact, HoldBack::Exact), text.as_bytes(), &[]);
             }
-        }
     }
 
     #[test]

@@ -160,10 +160,10 @@ impl<'a> Sink<'a> for Collector {
         });
     }
     fn number(&mut self, raw: &'a [u8], start: usize) {
-        if std::mem::take(&mut self.index) {
-            if let Some(frame) = self.open.last().and_then(|frame| self.frames.get_mut(*frame)) {
-                frame.index = hash((frame.index, self.member, raw));
-            }
+        if std::mem::take(&mut self.index)
+            && let Some(frame) = self.open.last().and_then(|frame| self.frames.get_mut(*frame))
+        {
+            frame.index = hash((frame.index, self.member, raw));
         }
         self.texts.alone.push(Alone { start, len: raw.len(), escaped: false, quoted: false });
     }

@@ -222,7 +222,7 @@ impl Loader {
                 }
             };
             let missing = (want as usize).saturating_sub(have);
-            let whole = missing.min(bytes.len() / each);
+            let whole = missing.min(bytes.len().checked_div(each).unwrap_or(0));
             let (now, later) = bytes.split_at_checked(whole.saturating_mul(each)).unwrap_or((bytes, &[]));
             for item in now.chunks_exact(each) {
                 match self.section {

@@ -139,11 +139,12 @@ impl Units {
         for (from, to) in lines {
             let mut from = *from;
             let mut line = unit.get(from..*to).unwrap_or_default();
-            if self.first && from == 0 {
-                if let Some(rest) = line.strip_prefix(b"\xef\xbb\xbf") {
-                    line = rest;
-                    from = from.saturating_add(3);
-                }
+            if self.first
+                && from == 0
+                && let Some(rest) = line.strip_prefix(b"\xef\xbb\xbf")
+            {
+                line = rest;
+                from = from.saturating_add(3);
             }
             match line.strip_prefix(b"data:") {
                 Some(value) => {
