@@ -9,3 +9,4 @@ pub mod llm;
 pub mod mint;
 pub mod process;
 pub mod stack;
+pub mod tap;

@@ -4,6 +4,7 @@ use crate::http::{Request, Response};
 use crate::llm::Llm;
 use crate::mint;
 use crate::process::{Process, free_port, root, tool};
+use crate::tap::Tap;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Stack {
     pub control: u16,
     /// Chroma's port, when it runs.
     pub chroma: u16,
+    /// What Chroma gets passes here.
+    pub tap: Tap,
     /// The first admin's token.
     pub admin_token: String,
     sidecar_token: String,
@@ -72,7 +75,16 @@ impl Stack {
         Request::new(method, "llm.test", path)
     }
 
+    /// A request to the Chroma surface; `path` below the database, e.g. `/collections`.
+    pub fn chroma(&self, token: &str, method: &str, path: &str) -> Request {
+        let path = format!("/api/v2/tenants/default_tenant/databases/default_database{path}");
+        Request::new(method, "chroma.test", &path).bearer(token)
+    }
+
     /// A chat completion with one message.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
     pub fn chat(&self, token: &str, prompt: &str, stream: bool) -> Result<Response> {
         let body = json!({"model": "demo", "stream": stream, "messages": [{"role": "user", "content": prompt}]});
         self.llm("POST", "/v1/chat/completions").bearer(token).json(&body).send(self.edge)
@@ -237,7 +249,7 @@ impl Stack {
             .replace("${EDGE_PORT}", &self.edge.to_string())
             .replace("${ADMIN_PORT}", &self.admin.to_string())
             .replace("${LLM_PORT}", &self.llm.port.to_string())
-            .replace("${CHROMA_PORT}", &self.chroma.to_string())
+            .replace("${CHROMA_PORT}", &self.tap.port.to_string())
             .replace("${CONTROL_PORT}", &self.control.to_string())
     }
 }
@@ -299,13 +311,15 @@ impl Builder {
         let directory = root().join("target/e2e").join(&self.name);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory)?;
+        let chroma_port = free_port();
         let mut stack = Stack {
             directory: directory.clone(),
             llm: Llm::start(),
             edge: free_port(),
             admin: free_port(),
             control: free_port(),
-            chroma: free_port(),
+            chroma: chroma_port,
+            tap: Tap::start(chroma_port),
             admin_token: String::new(),
             sidecar_token: String::new(),
             public_key: String::new(),
