@@ -20,14 +20,14 @@ const REMOVED: usize = 1024;
 /// How long a replaced blob stays available.
 const LINGER: Duration = Duration::from_secs(600);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tier {
     ids: BTreeSet<u64>,
     segment: Option<(Segment, Arc<Vec<u8>>)>,
 }
 
 /// All tiers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Segments {
     base: Tier,
     mid: Tier,

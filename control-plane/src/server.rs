@@ -1,7 +1,6 @@
 //! `partywall serve`.
 
 use crate::api::Shared;
-use crate::policy::{self, KeySource};
 use crate::state::App;
 use crate::{jwks, router};
 use anyhow::{Context, Result};
@@ -112,15 +111,8 @@ async fn stop(handle: Handle<SocketAddr>) {
 async fn refresh(app: Shared) {
     loop {
         let mut failed = false;
-        let text = app.read(|model| model.policies.last().map(|policy| policy.text.clone()));
-        let issuers =
-            text.and_then(|text| policy::parse(&text).ok()).map(|policy| policy.identity.issuers).unwrap_or_default();
-        for issuer in issuers {
-            let source = match policy::key_source(&issuer) {
-                Ok(KeySource::Inline(_)) | Err(_) => continue,
-                Ok(source) => source,
-            };
-            match jwks::fetch(&source).await {
+        for issuer in app.read(|model| model.compiled.as_ref().map(|c| c.fetched.clone())).unwrap_or_default() {
+            match jwks::fetch(&issuer.source).await {
                 Ok(keys) => {
                     let (app, name) = (app.clone(), issuer.issuer.clone());
                     let done = tokio::task::spawn_blocking(move || app.refresh_keys(&name, &keys)).await;

@@ -2,7 +2,7 @@
 //! then publish a new revision to the filters that wait.
 
 use crate::jwks::Cached;
-use crate::policy::{self, KeySource, Policy};
+use crate::policy::{Compiled, Policy};
 use crate::segments::Segments;
 use crate::store::{Store, Write};
 use crate::tokens::{self, Role, TokenRecord};
@@ -14,13 +14,13 @@ use partywall_core::tenant::{TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
 /// The most decision records that are kept.
-const MAX_EVENTS: usize = 100_000;
+const MAX_EVENTS: usize = 50_000;
 
 /// A tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -121,15 +121,20 @@ pub struct Model {
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
     pub(crate) policies: Vec<PolicyRecord>,
+    pub(crate) compiled: Option<Compiled>,
     pub(crate) jwks: BTreeMap<String, Cached>,
-    pub(crate) tokens: BTreeMap<String, TokenRecord>,
+    /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
+    gone: BTreeMap<String, u64>,
     revision: u64,
 }
 
 /// The control plane.
 pub struct App {
     store: Store,
-    model: Mutex<Model>,
+    /// Held by whoever changes anything: changes come one after the other, readers go on meanwhile.
+    writer: Mutex<()>,
+    model: RwLock<Model>,
+    tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
@@ -168,6 +173,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Writes the tenants that are new. One that was removed before comes back with its old tokens dead.
+fn new_tenants(model: &Model, write: &Write, ids: &[TenantId]) -> Result<Vec<TenantRecord>> {
+    let mut new: Vec<TenantRecord> = Vec::new();
+    for id in ids {
+        if model.tenants.contains_key(id) || new.iter().any(|tenant| tenant.id == *id) {
+            continue;
+        }
+        let same = |known: &TenantId| known.as_str().eq_ignore_ascii_case(id.as_str());
+        if let Some(known) = model.tenants.keys().chain(new.iter().map(|t| &t.id)).find(|known| same(known)) {
+            return Err(refused(
+                "tenant_id_ambiguous",
+                format!("{id} differs from {known} by case only: take another id"),
+            ));
+        }
+        let tokens_not_before = model.gone.get(id.as_str()).copied().unwrap_or(0);
+        let tenant =
+            TenantRecord { id: id.clone(), status: TenantStatus::Active, tokens_not_before, created_at: now() };
+        write.put("tenant", id.as_str(), &tenant)?;
+        new.push(tenant);
+    }
+    Ok(new)
+}
+
 impl App {
     /// Opens the data directory; creates it, the signing key and one admin token at the first start.
     ///
@@ -185,7 +213,8 @@ impl App {
                 .collect(),
             policies: store.numbered::<PolicyRecord>("policy")?.into_iter().map(|(_, policy)| policy).collect(),
             jwks: store.named("jwks")?.into_iter().collect(),
-            tokens: store.named("token")?.into_iter().collect(),
+            compiled: store.meta("compiled")?,
+            gone: store.named("gone")?.into_iter().collect(),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             ..Model::default()
@@ -200,83 +229,96 @@ impl App {
         let segments = Segments::build(&model.fingerprints)?;
         let (published, _) = watch::channel(Published { revision: 0, max_age_s: 300, content: None });
         let (feed, _) = broadcast::channel(1024);
+        let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
+        let kept: VecDeque<Event> = store.numbered::<Event>("event")?.into_iter().map(|(_, event)| event).collect();
+        let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
             store,
-            model: Mutex::new(model),
+            writer: Mutex::default(),
+            model: RwLock::new(model),
+            tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
             published,
             sidecars: Mutex::default(),
-            events: Mutex::default(),
+            events: Mutex::new((kept, last)),
             feed,
             key,
             metrics: crate::metrics::Metrics::default(),
         };
-        if lock(&app.model).tokens.is_empty() {
+        if app.tokens().is_empty() {
             let token = app.create_token("first-admin", Role::Admin)?;
             crate::server::write_secret(&directory.join("admin.token"), token.as_bytes())?;
         }
-        let model = lock(&app.model);
-        app.publish(&model)?;
-        drop(model);
+        app.publish(&app.model());
         Ok(app)
+    }
+
+    fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.model.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens(&self) -> RwLockReadGuard<'_, BTreeMap<String, TokenRecord>> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What holds now, for reading.
     pub fn read<T>(&self, read: impl FnOnce(&Model) -> T) -> T {
-        read(&lock(&self.model))
+        read(&self.model())
     }
 
-    /// Changes under the lock: `change` checks and writes, `apply` changes the memory after the commit.
+    /// All tokens, without themselves.
+    pub fn token_records(&self) -> Vec<TokenRecord> {
+        self.tokens().values().cloned().collect()
+    }
+
+    /// Changes: `change` checks and writes, `apply` changes the memory after the commit. Readers wait only for `apply`; segments
+    /// are built beside the ones in force.
     fn change<T>(
         &self,
         change: impl FnOnce(&Model, &Write) -> Result<T>,
         apply: impl FnOnce(&mut Model, &T) -> (Vec<u64>, Vec<u64>),
     ) -> Result<T> {
-        let mut model = lock(&self.model);
+        let _writer = lock(&self.writer);
         let write = self.store.write()?;
-        let revision = model.revision + 1;
-        let result = change(&model, &write)?;
+        let revision = self.model().revision + 1;
+        let result = change(&self.model(), &write)?;
         write.set_meta("revision", &revision)?;
         write.commit()?;
-        model.revision = revision;
-        let (added, gone) = apply(&mut model, &result);
+        let (added, gone) = {
+            let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
+            model.revision = revision;
+            apply(&mut model, &result)
+        };
         if !added.is_empty() || !gone.is_empty() {
-            let mut segments = self.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            segments.change(&model.fingerprints, &added, &gone)?;
+            let mut next = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+            next.change(&self.model().fingerprints, &added, &gone)?;
+            *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
         }
-        self.publish(&model)?;
+        self.publish(&self.model());
         Ok(result)
     }
 
-    fn content(&self, model: &Model, policy: &Policy) -> Result<wire::Content> {
-        let tenants = model
-            .tenants
+    fn content(
+        compiled: &Compiled,
+        tenants: &BTreeMap<TenantId, TenantRecord>,
+        jwks: &BTreeMap<String, Cached>,
+    ) -> wire::Content {
+        let tenants = tenants
             .values()
             .map(|t| wire::Tenant { id: t.id.clone(), status: t.status, tokens_not_before: t.tokens_not_before })
             .collect();
-        let keys = |issuer: &policy::IssuerPolicy| match policy::key_source(issuer)? {
-            KeySource::Inline(document) => crate::jwks::keys(&document)
-                .map_err(|error| policy::CompileError(format!("identity.issuers ({}): {error}", issuer.issuer))),
-            _ => Ok(model.jwks.get(&issuer.issuer).map(Cached::usable).unwrap_or_default()),
-        };
-        Ok(policy::compile(policy, &keys, tenants)?)
+        compiled.content(&|issuer| jwks.get(issuer).map(Cached::usable).unwrap_or_default(), tenants)
     }
 
-    fn publish(&self, model: &Model) -> Result<()> {
-        let Some(current) = model.policies.last() else {
-            self.published.send_modify(|published| published.revision = 0);
-            return Ok(());
-        };
-        let policy = policy::parse(&current.text).map_err(|problems| anyhow!("the stored policy: {problems:?}"))?;
-        let mut content = self.content(model, &policy)?;
-        let segments = self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (content.segments, content.removed) = segments.manifest();
+    fn publish(&self, model: &Model) {
+        let Some(compiled) = &model.compiled else { return };
+        let mut content = Self::content(compiled, &model.tenants, &model.jwks);
+        (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         self.published.send_replace(Published {
             revision: model.revision.max(1),
-            max_age_s: policy.snapshot.max_age,
+            max_age_s: compiled.max_age_s,
             content: Some(Arc::new(content)),
         });
-        Ok(())
     }
 
     /// Follows what is published.
@@ -290,16 +332,18 @@ impl App {
     /// # Errors
     /// When the store fails, or the claim is absurd.
     pub fn outrun(&self, revision: u64) -> Result<()> {
-        let mut model = lock(&self.model);
-        if revision < model.revision || revision - model.revision > 1_000_000_000 {
+        let _writer = lock(&self.writer);
+        let ours = self.model().revision;
+        if revision < ours || revision - ours > 1_000_000_000 {
             return Ok(());
         }
         let write = self.store.write()?;
         write.set_meta("revision", &(revision + 1))?;
         write.commit()?;
-        tracing::warn!(theirs = revision, ours = model.revision, "a filter runs a later revision: moving past it");
-        model.revision = revision + 1;
-        self.publish(&model)
+        tracing::warn!(theirs = revision, ours, "a filter runs a later revision: moving past it");
+        self.model.write().unwrap_or_else(PoisonError::into_inner).revision = revision + 1;
+        self.publish(&self.model());
+        Ok(())
     }
 
     /// A blob by its digest.
@@ -312,8 +356,8 @@ impl App {
     /// # Errors
     /// When the name is taken or the store fails.
     pub fn create_token(&self, name: &str, role: Role) -> Result<String> {
-        let mut model = lock(&self.model);
-        if model.tokens.values().any(|token| token.name == name) {
+        let _writer = lock(&self.writer);
+        if self.tokens().values().any(|token| token.name == name) {
             return Err(refused(
                 "token_exists",
                 format!("a token named {name:?} exists: revoke it or take another name"),
@@ -324,7 +368,7 @@ impl App {
         let write = self.store.write()?;
         write.put("token", &tokens::hash(&token), &record)?;
         write.commit()?;
-        model.tokens.insert(tokens::hash(&token), record);
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(tokens::hash(&token), record);
         Ok(token)
     }
 
@@ -333,26 +377,25 @@ impl App {
     /// # Errors
     /// When there is none, or it is the last admin's.
     pub fn revoke_token(&self, name: &str) -> Result<()> {
-        let mut model = lock(&self.model);
-        let Some((hash, record)) =
-            model.tokens.iter().find(|(_, token)| token.name == name).map(|(h, t)| (h.clone(), t.clone()))
-        else {
+        let _writer = lock(&self.writer);
+        let found = self.tokens().iter().find(|(_, token)| token.name == name).map(|(h, t)| (h.clone(), t.clone()));
+        let Some((hash, record)) = found else {
             return Err(refused("not_found", format!("there is no token named {name:?}")));
         };
-        let admins = model.tokens.values().filter(|token| token.role == Role::Admin).count();
+        let admins = self.tokens().values().filter(|token| token.role == Role::Admin).count();
         if record.role == Role::Admin && admins == 1 {
             return Err(refused("last_admin", "this is the last admin token: create another one first"));
         }
         let write = self.store.write()?;
         write.remove("token", &hash)?;
         write.commit()?;
-        model.tokens.remove(&hash);
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         Ok(())
     }
 
     /// Who a token belongs to.
     pub fn authenticate(&self, token: &str) -> Option<TokenRecord> {
-        lock(&self.model).tokens.get(&tokens::hash(token)).cloned()
+        self.tokens().get(&tokens::hash(token)).cloned()
     }
 
     /// Onboards tenants; those that exist already stay as they are. Returns the new ones.
@@ -360,35 +403,11 @@ impl App {
     /// # Errors
     /// When an id differs from another one by case only.
     pub fn add_tenants(&self, ids: &[TenantId]) -> Result<Vec<TenantRecord>> {
-        if ids.iter().all(|id| lock(&self.model).tenants.contains_key(id)) {
+        if ids.iter().all(|id| self.model().tenants.contains_key(id)) {
             return Ok(Vec::new());
         }
         self.change(
-            |model, write| {
-                let mut new: Vec<TenantRecord> = Vec::new();
-                for id in ids {
-                    if model.tenants.contains_key(id) || new.iter().any(|tenant| tenant.id == *id) {
-                        continue;
-                    }
-                    let same = |known: &TenantId| known.as_str().eq_ignore_ascii_case(id.as_str());
-                    if let Some(known) = model.tenants.keys().chain(new.iter().map(|t| &t.id)).find(|known| same(known))
-                    {
-                        return Err(refused(
-                            "tenant_id_ambiguous",
-                            format!("{id} differs from {known} by case only: take another id"),
-                        ));
-                    }
-                    let tenant = TenantRecord {
-                        id: id.clone(),
-                        status: TenantStatus::Active,
-                        tokens_not_before: 0,
-                        created_at: now(),
-                    };
-                    write.put("tenant", id.as_str(), &tenant)?;
-                    new.push(tenant);
-                }
-                Ok(new)
-            },
+            |model, write| new_tenants(model, write, ids),
             |model, new| {
                 model.tenants.extend(new.iter().map(|tenant| (tenant.id.clone(), tenant.clone())));
                 (vec![], vec![])
@@ -433,9 +452,11 @@ impl App {
                 if owned > 0 {
                     return Err(refused("tenant_in_use", format!("{id} owns {owned} fingerprints: remove them first")));
                 }
+                write.put("gone", id.as_str(), &(now() + 1))?;
                 write.remove("tenant", id.as_str())
             },
             |model, ()| {
+                model.gone.insert(id.as_str().to_owned(), now() + 1);
                 model.tenants.remove(id);
                 (vec![], vec![])
             },
@@ -560,28 +581,31 @@ impl App {
         }
     }
 
-    /// Checks that a policy could be applied; `fetched` are keys that were fetched for it.
+    /// Checks that the filters could enforce a policy with these keys.
     ///
     /// # Errors
-    /// When it cannot be compiled.
-    pub fn try_policy(&self, policy: &Policy, fetched: &BTreeMap<String, Cached>) -> Result<()> {
-        let model = lock(&self.model);
-        let probe = Model { tenants: model.tenants.clone(), jwks: fetched.clone(), ..Model::default() };
-        self.content(&probe, policy).map(|_| ()).map_err(|error| refused("policy_invalid", error.to_string()))
+    /// When they could not.
+    pub fn try_policy(&self, compiled: &Compiled, fetched: &BTreeMap<String, Cached>) -> Result<()> {
+        let content = Self::content(compiled, &self.model().tenants, fetched);
+        let none = std::rc::Rc::new(scan::FingerprintSet::empty());
+        partywall_core::snapshot::Snapshot::compile(1, &content, none)
+            .map(|_| ())
+            .map_err(|error| refused("policy_invalid", error.to_string()))
     }
 
-    /// Applies a policy.
+    /// Applies a policy, its tenants included, as one change.
     ///
     /// # Errors
-    /// When it cannot be compiled or the store fails: then nothing changes.
+    /// When it cannot be enforced or the store fails: then nothing changes.
     pub fn apply_policy(
         &self,
         text: &str,
         policy: &Policy,
+        compiled: Compiled,
         fetched: BTreeMap<String, Cached>,
         by: &str,
     ) -> Result<PolicyRecord> {
-        self.try_policy(policy, &fetched)?;
+        self.try_policy(&compiled, &fetched)?;
         let ids: Vec<TenantId> = policy
             .tenants
             .iter()
@@ -590,24 +614,27 @@ impl App {
                     .map_err(|error| refused("policy_invalid", format!("tenants ({}): {error}", tenant.id)))
             })
             .collect::<Result<_>>()?;
-        self.add_tenants(&ids)?;
-        self.change(
+        let (record, _) = self.change(
             |model, write| {
                 let version = model.policies.last().map_or(1, |last| last.version + 1);
                 let record =
                     PolicyRecord { version, text: text.to_owned(), applied_at: now(), applied_by: by.to_owned() };
                 write.put_numbered("policy", [(version, &record)])?;
+                write.set_meta("compiled", &compiled)?;
                 for (issuer, cached) in &fetched {
                     write.put("jwks", issuer, cached)?;
                 }
-                Ok(record)
+                Ok((record, new_tenants(model, write, &ids)?))
             },
-            |model, record| {
+            |model, (record, new)| {
                 model.policies.push(record.clone());
+                model.compiled = Some(compiled.clone());
                 model.jwks.extend(fetched.clone());
+                model.tenants.extend(new.iter().map(|tenant| (tenant.id.clone(), tenant.clone())));
                 (vec![], vec![])
             },
-        )
+        )?;
+        Ok(record)
     }
 
     /// Takes in the keys that an issuer publishes now. Publishes only when they changed.
@@ -615,7 +642,7 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn refresh_keys(&self, issuer: &str, published: &[serde_json::Value]) -> Result<bool> {
-        let mut cached = lock(&self.model).jwks.get(issuer).cloned().unwrap_or_default();
+        let mut cached = self.model().jwks.get(issuer).cloned().unwrap_or_default();
         if !cached.refresh(published, now()) {
             return Ok(false);
         }
@@ -657,30 +684,48 @@ impl App {
         lock(&self.sidecars).values().map(with).collect()
     }
 
-    /// Takes a report in.
-    pub fn report(&self, report: partywall_core::record::Report) {
+    /// Takes a report in. Its records are on disk before it returns.
+    ///
+    /// # Errors
+    /// When the store fails: the sidecar then sends the report again.
+    pub fn report(&self, report: partywall_core::record::Report) -> Result<()> {
         self.seen(&report.instance, report.revision);
         if let Some(sidecar) = lock(&self.sidecars).get_mut(&report.instance) {
             sidecar.totals = report.totals;
             sidecar.lost = report.lost;
         }
-        let mut events = lock(&self.events);
+        let _writer = lock(&self.writer);
+        let mut sequence = lock(&self.events).1;
+        let mut new = Vec::with_capacity(report.decisions.len());
         for decision in report.decisions {
-            self.metrics.decision(&decision);
+            sequence += 1;
+            new.push(Event { sequence, instance: report.instance.clone(), decision });
+        }
+        let old: Vec<u64> = {
+            let events = lock(&self.events);
+            let surplus = (events.0.len() + new.len()).saturating_sub(MAX_EVENTS);
+            events.0.iter().take(surplus).map(|event| event.sequence).collect()
+        };
+        let write = self.store.write()?;
+        write.put_numbered("event", new.iter().map(|event| (event.sequence, event)))?;
+        write.remove_numbered("event", old.iter().copied())?;
+        write.commit()?;
+        self.metrics.events_dropped.inc_by(old.len() as u64);
+        let mut events = lock(&self.events);
+        events.1 = sequence;
+        events.0.drain(..old.len());
+        for event in new {
+            let decision = &event.decision;
+            self.metrics.decision(decision);
             if decision.is_alert() {
                 tracing::warn!(tenant = ?decision.tenant, surface = ?decision.surface, endpoint = ?decision.endpoint,
                     outcome = ?decision.outcome, hits = decision.hits.len(), dropped = decision.dropped,
                     request_id = %decision.request_id, "alert: something crossed between tenants, or tried to");
             }
-            events.1 += 1;
-            let event = Event { sequence: events.1, instance: report.instance.clone(), decision };
             let _ = self.feed.send(event.clone());
             events.0.push_back(event);
-            if events.0.len() > MAX_EVENTS {
-                events.0.pop_front();
-                self.metrics.events_dropped.inc();
-            }
         }
+        Ok(())
     }
 
     /// Recent events, newest first, that `wanted` lets through.

@@ -1,7 +1,7 @@
 //! `/v1/events`.
 
 use super::error::Problem;
-use super::{Security, Shared, SidecarCaller};
+use super::{Security, Shared, SidecarCaller, blocking};
 use crate::state::Event;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -57,7 +57,7 @@ pub async fn report(
     if report.instance.is_empty() || report.instance.len() > 128 {
         return Err(Problem::new(422, "report_invalid", "instance must have 1 to 128 bytes"));
     }
-    app.report(report);
+    blocking(&app, move |app| app.report(report)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -3,7 +3,7 @@
 use super::error::Problem;
 use super::{Admin, Security, Shared, blocking};
 use crate::jwks::{self, Cached};
-use crate::policy::{self, KeySource, Policy};
+use crate::policy::{self, Compiled, Policy};
 use crate::state::{PolicyRecord, now};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -29,32 +29,44 @@ pub struct Valid {
     pub valid: bool,
 }
 
-/// Parses a policy and fetches the keys that it needs. An issuer whose keys cannot be had refuses the policy: applied, it
-/// would refuse every token.
-async fn prepare(text: &str) -> Result<(Policy, BTreeMap<String, Cached>), Problem> {
+/// A policy, ready to be applied.
+struct Prepared {
+    policy: Policy,
+    compiled: Compiled,
+    fetched: BTreeMap<String, Cached>,
+}
+
+/// Parses and compiles a policy and fetches the keys that it needs. An issuer whose keys cannot be had refuses the policy:
+/// applied, it would refuse every token.
+async fn prepare(app: &Shared, text: &str) -> Result<Prepared, Problem> {
     let policy = policy::parse(text).map_err(Problem::policy)?;
+    let invalid = |code: &str, why: String| Problem::new(422, code, &why);
+    let compiled = policy::compile(&policy).map_err(|error| invalid("policy_invalid", error.to_string()))?;
     let mut fetched = BTreeMap::new();
-    for issuer in &policy.identity.issuers {
-        let invalid = |why: String| Problem::new(422, "policy_invalid", &why);
-        let source = policy::key_source(issuer).map_err(|error| invalid(error.to_string()))?;
-        if matches!(source, KeySource::Inline(_)) {
-            continue;
+    for issuer in &compiled.fetched {
+        let bad = |why: String| invalid("keys_unavailable", format!("identity.issuers ({}): {why}", issuer.issuer));
+        let keys = jwks::fetch(&issuer.source).await.map_err(|error| bad(format!("{error:#}")))?;
+        if keys.iter().all(|key| policy::usable(key, &issuer.algorithms).is_empty()) {
+            return Err(bad("none of the keys is usable for its algorithms".to_owned()));
         }
-        let keys = jwks::fetch(&source).await.map_err(|error| {
-            Problem::new(422, "keys_unavailable", &format!("identity.issuers ({}): {error:#}", issuer.issuer))
-        })?;
-        let mut cached = Cached::default();
+        // What is known already keeps its time of grace.
+        let mut cached = app.read(|model| model.jwks.get(&issuer.issuer).cloned()).unwrap_or_default();
         cached.refresh(&keys, now());
         fetched.insert(issuer.issuer.clone(), cached);
     }
-    Ok((policy, fetched))
+    Ok(Prepared { policy, compiled, fetched })
+}
+
+async fn enforce(app: &Shared, text: String, by: String) -> Result<Json<PolicyRecord>, Problem> {
+    let Prepared { policy, compiled, fetched } = prepare(app, &text).await?;
+    blocking(app, move |app| app.apply_policy(&text, &policy, compiled, fetched, &by)).await.map(Json)
 }
 
 /// Checks a policy file without applying it.
 #[utoipa::path(post, path = "/v1/policy/validate", request_body(content = String, content_type = "application/yaml"), responses((status = 200, body = Valid), (status = 422, body = Problem)))]
 pub async fn validate(_: Security, State(app): State<Shared>, text: String) -> Result<Json<Valid>, Problem> {
-    let (policy, fetched) = prepare(&text).await?;
-    app.try_policy(&policy, &fetched)?;
+    let prepared = prepare(&app, &text).await?;
+    app.try_policy(&prepared.compiled, &prepared.fetched)?;
     Ok(Json(Valid { valid: true }))
 }
 
@@ -65,8 +77,7 @@ pub async fn apply(
     State(app): State<Shared>,
     text: String,
 ) -> Result<Json<PolicyRecord>, Problem> {
-    let (policy, fetched) = prepare(&text).await?;
-    blocking(&app, move |app| app.apply_policy(&text, &policy, fetched, &caller.name)).await.map(Json)
+    enforce(&app, text, caller.name).await
 }
 
 /// The policy in force.
@@ -99,6 +110,5 @@ pub async fn rollback(
     let earlier = app.read(|model| model.policies.iter().find(|policy| policy.version == version).cloned());
     let earlier =
         earlier.ok_or_else(|| Problem::new(404, "not_found", &format!("there is no policy version {version}")))?;
-    let (policy, fetched) = prepare(&earlier.text).await?;
-    blocking(&app, move |app| app.apply_policy(&earlier.text, &policy, fetched, &caller.name)).await.map(Json)
+    enforce(&app, earlier.text, caller.name).await
 }

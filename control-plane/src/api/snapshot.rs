@@ -59,6 +59,10 @@ pub async fn poll(
         Ok(Ok(found)) => found.clone(),
         _ => app.subscribe().borrow().clone(),
     };
+    if answer.content.is_none() && poll.have > 0 {
+        // Nothing is in force here, so nothing can be vouched for.
+        return Err(Problem::new(503, "policy_missing", "no policy was applied yet: `partywall policy apply FILE`"));
+    }
     let content = if later(&answer) { answer.content.as_deref().cloned() } else { None };
     let revision = if answer.content.is_some() { answer.revision } else { poll.have };
     let manifest =

@@ -29,7 +29,7 @@ pub struct MadeToken {
 /// All tokens, without themselves.
 #[utoipa::path(get, path = "/v1/tokens", responses((status = 200, body = [TokenRecord])))]
 pub async fn list(_: Admin, State(app): State<Shared>) -> Json<Vec<TokenRecord>> {
-    Json(app.read(|model| model.tokens.values().cloned().collect()))
+    Json(app.token_records())
 }
 
 /// Makes a token.

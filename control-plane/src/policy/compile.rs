@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use partywall_core::scan::FingerprintSet;
 use partywall_core::snapshot::{Snapshot, wire};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::rc::Rc;
 
@@ -22,7 +23,8 @@ impl std::fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeySource {
     /// In the policy.
     Inline(Value),
@@ -81,24 +83,67 @@ fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, nam
     }
 }
 
-/// Turns a policy into a content. `keys` gives the JWKS of an issuer, `tenants` is everybody known.
+/// An issuer whose keys are fetched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Its name.
+    pub issuer: String,
+    /// Where its keys are.
+    pub source: KeySource,
+    /// For which algorithms they count.
+    pub algorithms: Vec<String>,
+}
+
+/// A policy, compiled: secrets are read, and nothing outside is needed any more to publish it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Compiled {
+    content: wire::Content,
+    /// Issuers whose keys are fetched.
+    pub fetched: Vec<Fetched>,
+    /// How long a filter may serve without hearing from us.
+    pub max_age_s: u64,
+}
+
+impl Compiled {
+    /// What the filters get, with these keys of the issuers and these tenants.
+    pub fn content(&self, keys: &dyn Fn(&str) -> Vec<Value>, tenants: Vec<wire::Tenant>) -> wire::Content {
+        let mut content = self.content.clone();
+        content.tenants = tenants;
+        for issuer in &mut content.identity.issuers {
+            if let Some(fetched) = self.fetched.iter().find(|fetched| fetched.issuer == issuer.issuer) {
+                issuer.keys = keys(&issuer.issuer).iter().flat_map(|jwk| usable(jwk, &fetched.algorithms)).collect();
+            }
+        }
+        content
+    }
+}
+
+/// Compiles a policy.
 ///
 /// # Errors
 /// [`CompileError`] names the field.
-pub fn compile(
-    policy: &Policy,
-    keys: &dyn Fn(&IssuerPolicy) -> Result<Vec<Value>, CompileError>,
-    tenants: Vec<wire::Tenant>,
-) -> Result<wire::Content, CompileError> {
+pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
     let mut issuers = Vec::new();
+    let mut fetched = Vec::new();
     for issuer in &policy.identity.issuers {
-        key_source(issuer)?;
-        let compiled = keys(issuer)?.iter().flat_map(|jwk| usable(jwk, &issuer.algorithms)).collect();
-        issuers.push(wire::Issuer {
-            issuer: issuer.issuer.clone(),
-            audiences: issuer.audiences.clone(),
-            keys: compiled,
-        });
+        let mut keys = Vec::new();
+        match key_source(issuer)? {
+            KeySource::Inline(document) => {
+                let bad = |why: String| CompileError(format!("identity.issuers ({}): {why}", issuer.issuer));
+                let published = crate::jwks::keys(&document).map_err(|error| bad(error.to_string()))?;
+                keys = published.iter().flat_map(|jwk| usable(jwk, &issuer.algorithms)).collect();
+                if keys.is_empty() {
+                    return Err(bad(
+                        "none of the keys is usable for its algorithms (RSA from 2048 bits, secrets from 32 bytes)"
+                            .to_owned(),
+                    ));
+                }
+            }
+            source => {
+                fetched.push(Fetched { issuer: issuer.issuer.clone(), source, algorithms: issuer.algorithms.clone() })
+            }
+        }
+        issuers.push(wire::Issuer { issuer: issuer.issuer.clone(), audiences: issuer.audiences.clone(), keys });
     }
     if policy.surfaces.is_empty() {
         return Err(CompileError("surfaces: must describe at least one".to_owned()));
@@ -114,7 +159,7 @@ pub fn compile(
             leeway_s: policy.identity.leeway,
             issuers,
         },
-        tenants,
+        tenants: Vec::new(),
         surfaces: policy.surfaces.iter().map(|surface| compile_surface(policy, surface)).collect::<Result<_, _>>()?,
         leakage: wire::Leakage {
             fingerprint_check: policy.leakage_detection.enabled && scan.fingerprint_check,
@@ -126,7 +171,7 @@ pub fn compile(
     };
     // The filter's own compiler has the last word, before anything is accepted.
     Snapshot::compile(1, &content, Rc::new(FingerprintSet::empty())).map_err(|error| CompileError(error.0))?;
-    Ok(content)
+    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age })
 }
 
 fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {
@@ -171,8 +216,9 @@ fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Sur
 }
 
 /// A published key as verification keys: one for each allowed algorithm that it fits. A key that says what it is for is
-/// for nothing else; what we cannot use is left out, as publishers add kinds of keys that nobody must know.
-fn usable(jwk: &Value, allowed: &[String]) -> Vec<wire::Key> {
+/// for nothing else; what we cannot use is left out, as publishers add kinds of keys that nobody must know, and one bad key
+/// must not keep the others from being published.
+pub fn usable(jwk: &Value, allowed: &[String]) -> Vec<wire::Key> {
     let field = |name: &str| jwk.get(name).and_then(Value::as_str);
     if field("use").is_some_and(|usage| usage != "sig") {
         return Vec::new();
@@ -195,5 +241,6 @@ fn usable(jwk: &Value, allowed: &[String]) -> Vec<wire::Key> {
             let jwk = serde_json::value::to_raw_value(&public).ok()?;
             Some(wire::Key { kid: field("kid").map(str::to_owned), alg: *alg, jwk })
         })
+        .filter(|key| partywall_core::identity::check_key(key).is_ok())
         .collect()
 }

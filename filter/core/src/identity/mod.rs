@@ -19,6 +19,14 @@ use crate::snapshot::wire::{self, Alg};
 use crate::tenant::{TenantId, TenantStatus};
 use std::collections::HashMap;
 
+/// Whether a key can be used.
+///
+/// # Errors
+/// [`KeyError`] says why not.
+pub fn check_key(key: &wire::Key) -> Result<(), KeyError> {
+    keys::Key::compile(key).map(|_| ())
+}
+
 /// Signature checks by the host, where it has a fast library.
 pub trait HostCrypto {
     /// Whether `signature` (DER for ES256) of `message` is right under the key; `None` when the host cannot tell.
