@@ -10,3 +10,4 @@ pub mod mint;
 pub mod process;
 pub mod stack;
 pub mod tap;
+pub mod tokens;
