@@ -18,7 +18,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long the control plane may keep a poll open, in seconds.
+/// How long the control plane may keep a poll open at most, in seconds.
 const WAIT_S: u64 = 25;
 /// Our own patience with a poll: longer than the control plane's.
 const POLL_TIMEOUT: Duration = Duration::from_secs(35);
@@ -62,6 +62,9 @@ pub struct Sync {
     revision: u64,
     segments: Vec<(String, Rc<LoadedSegment>)>,
     backoff: Duration,
+    /// How long the next poll may be kept open: not at all after a failure, when freshness is what is needed, and never so
+    /// long that the snapshot could grow stale over it.
+    wait_s: u64,
     random: RandomState,
     polls: u64,
 }
@@ -80,6 +83,7 @@ impl Sync {
             revision: 0,
             segments: Vec::new(),
             backoff: BACKOFF_MIN,
+            wait_s: 0,
             random,
             polls: 0,
         }
@@ -116,8 +120,10 @@ impl Sync {
         // Unique for ever and not to be guessed: the hasher's key is random and used for nothing else.
         let nonce =
             format!("{:016x}{:016x}", self.random.hash_one((self.polls, 1u8)), self.random.hash_one((self.polls, 2u8)));
-        let path =
-            format!("/v1/snapshot?have={}&wait={WAIT_S}&nonce={nonce}&instance={}", self.revision, self.instance);
+        let path = format!(
+            "/v1/snapshot?have={}&wait={}&nonce={nonce}&instance={}",
+            self.revision, self.wait_s, self.instance
+        );
         match call(config, "GET", &path, None, POLL_TIMEOUT) {
             Some(token) => self.phase = Phase::Polling { token, nonce },
             None => self.retry(now),
@@ -125,6 +131,7 @@ impl Sync {
     }
 
     fn retry(&mut self, now: Instant) {
+        self.wait_s = 0;
         let jitter = 500u64.saturating_add(self.random.hash_one(self.polls) % 1000);
         let wait = u64::try_from(self.backoff.as_millis()).unwrap_or(1000).saturating_mul(jitter) / 1000;
         self.phase = Phase::Idle { not_before: now.checked_add(Duration::from_millis(wait)).unwrap_or(now) };
@@ -163,6 +170,7 @@ impl Sync {
             }
         };
         self.backoff = BACKOFF_MIN;
+        self.wait_s = (manifest.max_age_s / 3).clamp(1, WAIT_S);
         let mut manifest = manifest;
         let Some(content) = manifest.content.take() else {
             let fresh = Progress::Fresh(manifest.max_age_s);

@@ -176,28 +176,24 @@ impl Llm {
     }
 }
 
+/// A line, whatever its bytes.
+fn line(reader: &mut impl BufRead) -> Option<String> {
+    let mut bytes = Vec::new();
+    let count = reader.read_until(b'\n', &mut bytes).ok()?;
+    (count > 0).then(|| String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
 fn receive(reader: &mut impl BufRead) -> Option<Received> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut request = Received { line: line.trim_end().to_owned(), headers: Vec::new(), body: Vec::new() };
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        match line.trim_end().split_once(':') {
-            Some((name, value)) => request.headers.push((name.to_lowercase(), value.trim().to_owned())),
-            None => break,
-        }
+    let mut request = Received { line: line(reader)?, headers: Vec::new(), body: Vec::new() };
+    while let Some((name, value)) = line(reader)?.split_once(':') {
+        request.headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     if let Some(length) = request.header("content-length").and_then(|length| length.parse::<usize>().ok()) {
         request.body = vec![0; length];
         reader.read_exact(&mut request.body).ok()?;
     } else if request.header("transfer-encoding").is_some() {
         loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok()?;
-            let size = usize::from_str_radix(line.trim(), 16).ok()?;
+            let size = usize::from_str_radix(&line(reader)?, 16).ok()?;
             let mut chunk = vec![0; size + 2];
             reader.read_exact(&mut chunk).ok()?;
             if size == 0 {

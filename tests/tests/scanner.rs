@@ -15,8 +15,12 @@ use sha2::{Digest, Sha256};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-const FINGERPRINTS: [(&str, &str); 4] =
-    [("beta", "Project Falcon Harbor"), ("beta", "canary-0451-beta"), ("beta", "4111 1111 1111 1111"), ("acme", "Acme Orchid Ltd")];
+const FINGERPRINTS: [(&str, &str); 4] = [
+    ("beta", "Project Falcon Harbor"),
+    ("beta", "canary-0451-beta"),
+    ("beta", "4111 1111 1111 1111"),
+    ("acme", "Acme Orchid Ltd"),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +102,10 @@ fn cases_through_envoy() {
     let token = mint::token("acme");
     for (index, (file, case)) in cases::load::<Case>("scan").into_iter().enumerate() {
         let prompt = format!("case {index}");
-        stack.llm.script(&prompt, Script::new(&case.media, case.parts.iter().map(|part| part.as_bytes().to_vec()).collect()));
+        stack.llm.script(
+            &prompt,
+            Script::new(&case.media, case.parts.iter().map(|part| part.as_bytes().to_vec()).collect()),
+        );
         let response = stack.chat(&token, &prompt, true).unwrap();
         let (text, name) = (response.text(), format!("{file}: {}", case.name));
         match case.expect.as_str() {
@@ -120,13 +127,21 @@ fn cases_through_envoy() {
 #[test]
 fn recorded_streams_arrive_byte_for_byte() {
     let stack = stack();
-    for (file, media) in [("sse_openai.txt", "text/event-stream"), ("sse_anthropic.txt", "text/event-stream"), ("ndjson_ollama.txt", "application/x-ndjson")] {
+    for (file, media) in [
+        ("sse_openai.txt", "text/event-stream"),
+        ("sse_anthropic.txt", "text/event-stream"),
+        ("ndjson_ollama.txt", "application/x-ndjson"),
+    ] {
         let bytes = std::fs::read(root().join("tests/data/recorded").join(file)).unwrap();
         for size in [1, 7, 100, bytes.len()] {
             let mut script = Script::new(media, bytes.chunks(size).map(<[u8]>::to_vec).collect());
             script.parts.iter_mut().for_each(|part| part.0 = 0);
             stack.llm.script("recorded", script);
-            assert_eq!(stack.chat(&mint::token("acme"), "recorded", true).unwrap().body, bytes, "{file} in pieces of {size}");
+            assert_eq!(
+                stack.chat(&mint::token("acme"), "recorded", true).unwrap().body,
+                bytes,
+                "{file} in pieces of {size}"
+            );
         }
     }
 }
@@ -139,7 +154,9 @@ fn three_actions() {
         let stack = Stack::builder(action).policy(&policy).start().unwrap();
         stack.fingerprint("beta", "Project Falcon Harbor").unwrap();
         stack.llm.script("leak", Script::stream(&leak));
-        stack.llm.script("leak whole", Script::new("application/json", vec![completion("so Project Falcon-Harbor it is")]));
+        stack
+            .llm
+            .script("leak whole", Script::new("application/json", vec![completion("so Project Falcon-Harbor it is")]));
         let stream = stack.chat(&mint::token("acme"), "leak", true).unwrap();
         let whole = stack.chat(&mint::token("acme"), "leak whole", false).unwrap();
         let outcome = match action {
@@ -187,7 +204,11 @@ fn what_cannot_be_read_is_refused() {
         script
     };
     for coding in ["gzip", "br", "zstd", "deflate", "gzip, br", "x-unknown"] {
-        assert_eq!(ask(with("content-encoding", coding)), (502, "upstream_encoding_unsupported".to_owned()), "{coding}");
+        assert_eq!(
+            ask(with("content-encoding", coding)),
+            (502, "upstream_encoding_unsupported".to_owned()),
+            "{coding}"
+        );
     }
     assert_eq!(ask(with("trailer", "x-more")), (502, "upstream_trailers".to_owned()));
     for media in ["application/octet-stream", "image/png", "application/json; charset=utf-16", "multipart/mixed"] {
