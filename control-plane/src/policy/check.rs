@@ -31,7 +31,8 @@ fn map(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Json {
         Value::Map(members) => members.as_slice(),
         _ if node.is_null() => &[],
         _ => {
-            problems.push(node.problem(path, format!("`{path}` must be a block of keys")));
+            let what = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+            problems.push(node.problem(path, format!("{what} must be a block of keys")));
             return Json::Null;
         }
     };
