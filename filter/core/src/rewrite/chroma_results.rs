@@ -147,6 +147,9 @@ fn split<'a>(value: &Value<'a>) -> Option<Vec<Value<'a>>> {
 fn numbers(raw: &[u8]) -> Option<Vec<Value<'_>>> {
     let inner = raw.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let mut items = Vec::new();
+    if inner.trim_ascii().is_empty() {
+        return Some(items);
+    }
     let (mut depth, mut from) = (0usize, 0usize);
     let mut push = |part: &[u8], from: usize| {
         let raw = inner.get(from..from.saturating_add(part.len())).unwrap_or_default().trim_ascii();
