@@ -56,6 +56,7 @@ run: build ## Keeps the demo's stack up and prints what to try
 	cargo run --quiet --release -p partywall-tests --bin demo -- --keep
 
 bench: build ## Measures; prints a table and writes target/bench/report.json
+	cargo build --quiet -p partywall-vm-bench --profile wasm --target wasm32-wasip1
 	cargo run --quiet --release -p partywall-tests --bin bench
 
 conformance: build ## Every row of the guide with the test that proves it; writes target/conformance.json

@@ -32,6 +32,7 @@ pub struct Metrics {
     revision: u32,
     fingerprints: u32,
     memory: u32,
+    vm_memory: u32,
 }
 
 /// How a poll of the control plane ended.
@@ -74,6 +75,7 @@ impl Metrics {
             revision: gauge("partywall_snapshot_revision")?,
             fingerprints: gauge("partywall_fingerprints")?,
             memory: gauge("partywall_fingerprint_memory_bytes")?,
+            vm_memory: gauge("partywall_vm_memory_bytes")?,
         })
     }
 
@@ -119,5 +121,7 @@ impl Metrics {
         host::gauge(self.revision, revision);
         host::gauge(self.fingerprints, fingerprints);
         host::gauge(self.memory, memory_bytes);
+        let pages = u64::try_from(core::arch::wasm32::memory_size(0)).unwrap_or(0);
+        host::gauge(self.vm_memory, pages.saturating_mul(65536));
     }
 }

@@ -66,6 +66,18 @@ impl Process {
         lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
+    /// The processor time of the program so far, all threads together.
+    pub fn cpu(&self) -> Duration {
+        let shell = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap_or_default();
+        let nanoseconds = |child: &str| -> u64 {
+            let threads = std::fs::read_dir(format!("/proc/{child}/task")).into_iter().flatten().flatten();
+            let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+            stats.filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok()).sum()
+        };
+        Duration::from_nanos(children.split_whitespace().map(nanoseconds).sum())
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         drop(self.child.stdin.take());

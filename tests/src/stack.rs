@@ -136,6 +136,14 @@ impl Stack {
     /// # Errors
     /// When it takes longer than ten seconds.
     pub fn converge(&self) -> Result<()> {
+        self.converge_within(Duration::from_secs(10))
+    }
+
+    /// As [`Stack::converge`], with more patience.
+    ///
+    /// # Errors
+    /// When it takes longer.
+    pub fn converge_within(&self, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
             let sidecars = self.api("GET", "/v1/sidecars", None)?;
@@ -149,7 +157,7 @@ impl Stack {
             if live.len() > self.workers && live.iter().all(|sidecar| sidecar["converged"] == true) {
                 return Ok(());
             }
-            if start.elapsed() > Duration::from_secs(10) {
+            if start.elapsed() > limit {
                 bail!("the workers do not converge: {sidecars:#}\n{}", self.envoy_log());
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -159,6 +167,16 @@ impl Stack {
     /// The end of Envoy's log.
     pub fn envoy_log(&self) -> String {
         self.envoy_process.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+
+    /// The processor time that Envoy has taken so far.
+    pub fn envoy_cpu(&self) -> Duration {
+        self.envoy_process.as_ref().map(Process::cpu).unwrap_or_default()
+    }
+
+    /// Changes the Envoy configuration that the next [`Stack::start_envoy`] uses.
+    pub fn edit_template(&mut self, edit: impl FnOnce(String) -> String) {
+        self.template = edit(std::mem::take(&mut self.template));
     }
 
     /// Envoy's stats in Prometheus form.

@@ -1,0 +1,97 @@
+//! The sidecars and what they report.
+
+use super::{App, Event, Sidecar, lock, now};
+use anyhow::Result;
+use partywall_core::record::{Report, Totals};
+use tokio::sync::broadcast;
+
+/// The most decision records that are kept.
+const MAX_EVENTS: usize = 50_000;
+
+impl App {
+    /// A filter has polled: it lives, and runs this revision.
+    pub fn seen(&self, instance: &str, revision: u64) {
+        self.heard(instance, revision, |sidecar| sidecar.revision = revision);
+    }
+
+    fn heard(&self, instance: &str, revision: u64, note: impl FnOnce(&mut Sidecar)) {
+        let mut sidecars = lock(&self.sidecars);
+        let at = now();
+        sidecars.retain(|_, sidecar| at.saturating_sub(sidecar.last_seen) < 24 * 3600);
+        if sidecars.len() >= 10_000 && !sidecars.contains_key(instance) {
+            return;
+        }
+        let sidecar = sidecars.entry(instance.to_owned()).or_insert_with(|| Sidecar {
+            instance: instance.to_owned(),
+            revision,
+            converged: false,
+            first_seen: at,
+            last_seen: at,
+            totals: Totals::default(),
+            lost: 0,
+        });
+        sidecar.last_seen = at;
+        note(sidecar);
+    }
+
+    /// All sidecars.
+    pub fn sidecars(&self) -> Vec<Sidecar> {
+        let current = self.published.borrow().revision;
+        let with = |sidecar: &Sidecar| Sidecar { converged: sidecar.revision == current, ..sidecar.clone() };
+        lock(&self.sidecars).values().map(with).collect()
+    }
+
+    /// Takes a report in. Its records are on disk before it returns.
+    ///
+    /// # Errors
+    /// When the store fails: the sidecar then sends the report again.
+    pub fn report(&self, report: Report) -> Result<()> {
+        // A report may be overtaken by the poll that acknowledges the next revision: only polls tell which one runs.
+        self.heard(&report.instance, report.revision, |sidecar| {
+            sidecar.totals = report.totals;
+            sidecar.lost = report.lost;
+        });
+        let _writer = lock(&self.writer);
+        let mut sequence = lock(&self.events).1;
+        let mut new = Vec::with_capacity(report.decisions.len());
+        for decision in report.decisions {
+            sequence += 1;
+            new.push(Event { sequence, instance: report.instance.clone(), decision });
+        }
+        let old: Vec<u64> = {
+            let events = lock(&self.events);
+            let surplus = (events.0.len() + new.len()).saturating_sub(MAX_EVENTS);
+            events.0.iter().take(surplus).map(|event| event.sequence).collect()
+        };
+        let write = self.store.write()?;
+        write.put_numbered("event", new.iter().map(|event| (event.sequence, event)))?;
+        write.remove_numbered("event", old.iter().copied())?;
+        write.commit()?;
+        self.metrics.events_dropped.inc_by(old.len() as u64);
+        let mut events = lock(&self.events);
+        events.1 = sequence;
+        events.0.drain(..old.len());
+        for event in new {
+            let decision = &event.decision;
+            self.metrics.decision(decision);
+            if decision.is_alert() {
+                tracing::warn!(tenant = ?decision.tenant, surface = ?decision.surface, endpoint = ?decision.endpoint,
+                    outcome = ?decision.outcome, hits = decision.hits.len(), dropped = decision.dropped,
+                    request_id = %decision.request_id, "alert: something crossed between tenants, or tried to");
+            }
+            let _ = self.feed.send(event.clone());
+            events.0.push_back(event);
+        }
+        Ok(())
+    }
+
+    /// Recent events, newest first, that `wanted` lets through.
+    pub fn events(&self, limit: usize, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        lock(&self.events).0.iter().rev().filter(|event| wanted(event)).take(limit).cloned().collect()
+    }
+
+    /// Follows new events.
+    pub fn follow(&self) -> broadcast::Receiver<Event> {
+        self.feed.subscribe()
+    }
+}

@@ -1,0 +1,234 @@
+//! What is true now. Every change goes the same way: check, write and commit to the store, then change the memory,
+//! then publish a new revision to the filters that wait.
+
+mod access;
+mod fingerprints;
+mod fleet;
+mod policies;
+mod records;
+mod tenants;
+
+pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
+
+use crate::jwks::Cached;
+use crate::policy::Compiled;
+use crate::segments::Segments;
+use crate::store::{Store, Write};
+use crate::tokens::{Role, TokenRecord};
+use anyhow::{Context, Result, anyhow};
+use partywall_core::scan::{self, Entry};
+use partywall_core::snapshot::{SecretKey, wire};
+use partywall_core::tenant::TenantId;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{broadcast, watch};
+
+/// What only writers touch.
+#[derive(Default)]
+pub struct Model {
+    pub(crate) tenants: BTreeMap<TenantId, TenantRecord>,
+    pub(crate) fingerprints: BTreeMap<u64, Entry>,
+    created: HashMap<u64, u64>,
+    by_text: HashMap<Vec<u8>, u64>,
+    next_fingerprint: u64,
+    pub(crate) policies: Vec<PolicyRecord>,
+    pub(crate) compiled: Option<Compiled>,
+    pub(crate) jwks: BTreeMap<String, Cached>,
+    /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
+    gone: BTreeMap<String, u64>,
+    revision: u64,
+}
+
+/// The control plane.
+pub struct App {
+    store: Store,
+    /// Held by whoever changes anything: changes come one after the other, readers go on meanwhile.
+    writer: Mutex<()>,
+    model: RwLock<Model>,
+    tokens: RwLock<BTreeMap<String, TokenRecord>>,
+    segments: RwLock<Segments>,
+    published: watch::Sender<Published>,
+    sidecars: Mutex<BTreeMap<String, Sidecar>>,
+    events: Mutex<(VecDeque<Event>, u64)>,
+    feed: broadcast::Sender<Event>,
+    /// The key that signs manifests.
+    pub key: SecretKey,
+    /// Counters for `/metrics`.
+    pub metrics: crate::metrics::Metrics,
+}
+
+/// A change that the caller could have known to be impossible.
+#[derive(Debug)]
+pub struct Refused(pub &'static str, pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Refuses with a stable code and a message.
+pub fn refused(code: &'static str, message: impl Into<String>) -> anyhow::Error {
+    Refused(code, message.into()).into()
+}
+
+/// Unix time in seconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Memory is changed only after a commit and without panics in between: a poisoned lock still holds the truth.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl App {
+    /// Opens the data directory; creates it, the signing key and one admin token at the first start.
+    ///
+    /// # Errors
+    /// When the directory, key or store cannot be read or written.
+    pub fn open(directory: &Path) -> Result<Self> {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let key = crate::server::signing_key(directory)?;
+        let store = Store::open(directory)?;
+        let mut model = Model {
+            tenants: store
+                .named::<TenantRecord>("tenant")?
+                .into_iter()
+                .map(|(_, tenant)| (tenant.id.clone(), tenant))
+                .collect(),
+            policies: store.numbered::<PolicyRecord>("policy")?.into_iter().map(|(_, policy)| policy).collect(),
+            jwks: store.named("jwks")?.into_iter().collect(),
+            compiled: store.meta("compiled")?,
+            gone: store.named("gone")?.into_iter().collect(),
+            revision: store.meta("revision")?.unwrap_or(0),
+            next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
+            ..Model::default()
+        };
+        for (id, record) in store.numbered::<FingerprintRecord>("fingerprint")? {
+            let text = record.text.clone().unwrap_or_default();
+            let folded = scan::literal(&text).map_err(|error| anyhow!("fingerprint {id}: {error}"))?;
+            model.by_text.insert(folded, id);
+            model.created.insert(id, record.created_at);
+            model.fingerprints.insert(id, Entry { id, text, owners: record.owners, severity: record.severity });
+        }
+        let segments = Segments::build(&model.fingerprints)?;
+        let (published, _) = watch::channel(Published { revision: 0, max_age_s: 300, content: None });
+        let (feed, _) = broadcast::channel(1024);
+        let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
+        let kept: VecDeque<Event> = store.numbered::<Event>("event")?.into_iter().map(|(_, event)| event).collect();
+        let last = kept.back().map_or(0, |event| event.sequence);
+        let app = Self {
+            store,
+            writer: Mutex::default(),
+            model: RwLock::new(model),
+            tokens: RwLock::new(tokens),
+            segments: RwLock::new(segments),
+            published,
+            sidecars: Mutex::default(),
+            events: Mutex::new((kept, last)),
+            feed,
+            key,
+            metrics: crate::metrics::Metrics::default(),
+        };
+        if app.tokens().is_empty() {
+            let token = app.create_token("first-admin", Role::Admin)?;
+            crate::server::write_secret(&directory.join("admin.token"), token.as_bytes())?;
+        }
+        app.publish(&app.model());
+        Ok(app)
+    }
+
+    fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.model.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What holds now, for reading.
+    pub fn read<T>(&self, read: impl FnOnce(&Model) -> T) -> T {
+        read(&self.model())
+    }
+
+    /// Changes: `change` checks and writes, `apply` changes the memory after the commit. Readers wait only for `apply`; segments
+    /// are built beside the ones in force.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&Model, &Write) -> Result<T>,
+        apply: impl FnOnce(&mut Model, &T) -> (Vec<u64>, Vec<u64>),
+    ) -> Result<T> {
+        let _writer = lock(&self.writer);
+        let write = self.store.write()?;
+        let revision = self.model().revision + 1;
+        let result = change(&self.model(), &write)?;
+        write.set_meta("revision", &revision)?;
+        write.commit()?;
+        let (added, gone) = {
+            let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
+            model.revision = revision;
+            apply(&mut model, &result)
+        };
+        if !added.is_empty() || !gone.is_empty() {
+            let mut next = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+            next.change(&self.model().fingerprints, &added, &gone)?;
+            *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
+        }
+        self.publish(&self.model());
+        Ok(result)
+    }
+
+    fn content(
+        compiled: &Compiled,
+        tenants: &BTreeMap<TenantId, TenantRecord>,
+        jwks: &BTreeMap<String, Cached>,
+    ) -> wire::Content {
+        let tenants = tenants
+            .values()
+            .map(|t| wire::Tenant { id: t.id.clone(), status: t.status, tokens_not_before: t.tokens_not_before })
+            .collect();
+        compiled.content(&|issuer| jwks.get(issuer).map(Cached::usable).unwrap_or_default(), tenants)
+    }
+
+    fn publish(&self, model: &Model) {
+        let Some(compiled) = &model.compiled else { return };
+        let mut content = Self::content(compiled, &model.tenants, &model.jwks);
+        (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
+        self.published.send_replace(Published {
+            revision: model.revision.max(1),
+            max_age_s: compiled.max_age_s,
+            content: Some(Arc::new(content)),
+        });
+    }
+
+    /// Follows what is published.
+    pub fn subscribe(&self) -> watch::Receiver<Published> {
+        self.published.subscribe()
+    }
+
+    /// A filter runs a later revision than ours: our data was restored from a backup. Moves past it, so that the filter,
+    /// which refuses to go back, follows again.
+    ///
+    /// # Errors
+    /// When the store fails, or the claim is absurd.
+    pub fn outrun(&self, revision: u64) -> Result<()> {
+        let _writer = lock(&self.writer);
+        let ours = self.model().revision;
+        if revision < ours || revision - ours > 1_000_000_000 {
+            return Ok(());
+        }
+        let write = self.store.write()?;
+        write.set_meta("revision", &(revision + 1))?;
+        write.commit()?;
+        tracing::warn!(theirs = revision, ours, "a filter runs a later revision: moving past it");
+        self.model.write().unwrap_or_else(PoisonError::into_inner).revision = revision + 1;
+        self.publish(&self.model());
+        Ok(())
+    }
+
+    /// A blob by its digest.
+    pub fn blob(&self, digest: &str) -> Option<Arc<Vec<u8>>> {
+        self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).blob(digest)
+    }
+}

@@ -1,0 +1,76 @@
+//! The core in Envoy's VM, against the `aho-corasick` crate natively on the same text and literals.
+
+use crate::corpus;
+use crate::report::{Reach, Report};
+use anyhow::{Context, Result};
+use partywall_tests::process::{Process, free_port, root};
+use partywall_tests::stack::envoy;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+pub fn run(report: &mut Report) -> Result<()> {
+    let text = corpus::english().repeat(8);
+    let literals = corpus::literals(10_000, 1);
+    let native = aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(&literals)?;
+    let query: Vec<f32> = (0..1536u32).map(|i| (f32::from(i as u16) * 0.7).sin()).collect();
+    let query = json!({"query_embeddings": [query], "n_results": 10, "include": ["documents", "distances"],
+        "where": {"$and": [{"kind": {"$eq": "note"}}, {"year": {"$gte": 2020}}]}});
+    let input = json!({"text": text, "literals": literals, "query": query.to_string()});
+    let (mut ratios, mut vm_speed, mut native_speed, mut rewrites, mut stalls) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for _ in 0..5 {
+        let mut rounds: Vec<f64> = (0..7)
+            .map(|_| {
+                let start = Instant::now();
+                std::hint::black_box(native.find_overlapping_iter(&text).count());
+                text.len() as f64 / start.elapsed().as_secs_f64() / 1e6
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        let figures = in_vm(&input)?;
+        let figure = |name: &str| figures[name].as_f64().with_context(|| format!("no {name} in {figures}"));
+        vm_speed.push(figure("scan_mb_s")?);
+        native_speed.push(rounds[3]);
+        ratios.push(figure("scan_mb_s")? / rounds[3]);
+        rewrites.push(figure("rewrite_us")?);
+        stalls.push(figure("load_piece_ms_max")?.max(figure("load_finish_ms")?));
+    }
+    report.median("scan_ratio_wasm_vs_native_10k", &ratios, Reach::Least(0.7));
+    report.median("scan_mb_s_vm_10k", &vm_speed, Reach::None);
+    report.median("scan_mb_s_native_ac_10k", &native_speed, Reach::None);
+    report.median("rewrite_us_query_1536", &rewrites, Reach::Most(60.0));
+    report.median("load_step_ms_max_10k", &stalls, Reach::None);
+    Ok(())
+}
+
+/// Runs `partywall-vm-bench` in an Envoy of its own, which ends with it.
+fn in_vm(input: &Value) -> Result<Value> {
+    let directory = root().join("target/e2e/bench-vm");
+    std::fs::create_dir_all(&directory)?;
+    let wasm = root().join("target/wasm32-wasip1/wasm/partywall_vm_bench.wasm");
+    let config = json!({
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}},
+        "bootstrap_extensions": [{"name": "envoy.bootstrap.wasm", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService", "singleton": true, "config": {
+                "name": "bench", "root_id": "bench",
+                "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": wasm}}},
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": input.to_string()}}}}],
+    });
+    let file = directory.join("envoy.json");
+    std::fs::write(&file, config.to_string())?;
+    let path = file.to_string_lossy().into_owned();
+    let arguments = ["-c", &path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "critical"];
+    let mut process = Process::start("envoy", &directory, &envoy(), &arguments, &[])?;
+    let mut found = None;
+    process.wait_until(Duration::from_secs(120), || {
+        let log = process_log(&directory);
+        found = log.lines().find_map(|line| line.split_once("vm-bench:").map(|(_, figures)| figures.to_owned()));
+        found.is_some()
+    })?;
+    let found = found.context("no figures")?;
+    Ok(serde_json::Deserializer::from_str(&found).into_iter().next().context("no figures")??)
+}
+
+fn process_log(directory: &std::path::Path) -> String {
+    std::fs::read_to_string(directory.join("envoy.log")).unwrap_or_default()
+}

@@ -1,0 +1,134 @@
+//! Times the core inside Envoy's VM. The plugin's configuration holds the text and the literals; the figures are logged as
+//! one line of JSON behind `vm-bench:`.
+
+#[cfg(target_arch = "wasm32")]
+mod bench {
+    use partywall_core::error::Shape;
+    use partywall_core::record::Severity;
+    use partywall_core::rewrite;
+    use partywall_core::scan::{self, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
+    use partywall_core::snapshot::wire::{
+        Chroma, Credential, HoldBack, Limits, OnDetect, Segment, Surface, SurfaceKind,
+    };
+    use partywall_core::surface::Surfaces;
+    use partywall_core::tenant::TenantId;
+    use proxy_wasm::hostcalls::log;
+    use proxy_wasm::traits::{Context, RootContext};
+    use proxy_wasm::types::LogLevel;
+    use sha2::{Digest, Sha256};
+    use std::rc::Rc;
+    use std::time::Instant;
+
+    #[derive(serde::Deserialize)]
+    struct Input {
+        text: String,
+        literals: Vec<String>,
+        query: String,
+    }
+
+    pub struct Bench;
+
+    impl Context for Bench {}
+
+    impl RootContext for Bench {
+        fn on_configure(&mut self, _: usize) -> bool {
+            let input: Input = serde_json::from_slice(&self.get_plugin_configuration().unwrap_or_default())
+                .expect("the bench's input");
+            let figures = run(&input);
+            let _ = log(LogLevel::Critical, &format!("vm-bench:{figures}"));
+            true
+        }
+    }
+
+    fn median(mut values: Vec<f64>) -> f64 {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+
+    fn run(input: &Input) -> serde_json::Value {
+        let beta = TenantId::parse("beta").expect("a tenant");
+        let acme = TenantId::parse("acme").expect("a tenant");
+        let entry = |(id, text): (usize, &String)| Entry {
+            id: id as u64,
+            text: text.clone(),
+            owners: vec![beta.clone()],
+            severity: Severity::High,
+        };
+        let blob = scan::compile(&input.literals.iter().enumerate().map(entry).collect::<Vec<_>>()).expect("a segment");
+        let segment = Segment {
+            digest: hex::encode(Sha256::digest(&blob)),
+            bytes: blob.len() as u64,
+            entries: input.literals.len() as u64,
+        };
+        let mut pieces = Vec::new();
+        let mut loader = Loader::new(&segment).expect("a loader");
+        for piece in blob.chunks(256 * 1024) {
+            let start = Instant::now();
+            loader.push(piece).expect("a piece");
+            pieces.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let start = Instant::now();
+        let set = Rc::new(FingerprintSet::new(vec![Rc::new(loader.finish().expect("a segment"))], vec![]));
+        let finish_ms = start.elapsed().as_secs_f64() * 1e3;
+        let limits = Limits { request_bytes: 1 << 24, response_bytes: 1 << 24, event_bytes: 1 << 24 };
+        let scan = |_| {
+            let start = Instant::now();
+            let mut scanner = Scanner::new(ScanConfig {
+                set: Rc::clone(&set),
+                tenant: acme.clone(),
+                media: Media::Text,
+                shape: Shape::OpenAi,
+                on_detect: OnDetect::Alert,
+                hold_back: HoldBack::Exact,
+                limits,
+                request_id: String::new(),
+            });
+            for chunk in input.text.as_bytes().chunks(16 * 1024) {
+                std::hint::black_box(scanner.push(chunk, false));
+            }
+            std::hint::black_box(scanner.push(&[], true));
+            input.text.len() as f64 / start.elapsed().as_secs_f64() / 1e6
+        };
+        let surfaces = Surfaces::new(&[Surface {
+            name: "docs".into(),
+            kind: SurfaceKind::Chroma,
+            hosts: vec!["*".into()],
+            prefix: "/".into(),
+            credential: Credential::Strip,
+            limits,
+            chroma: Some(Chroma {
+                tenant: "default_tenant".into(),
+                database: "default_database".into(),
+                collections: vec!["docs".into()],
+                create: false,
+                namespace_key: "tenant_id".into(),
+                namespace_format: "t_{tenant_id}".into(),
+            }),
+        }]);
+        let path = "/api/v2/tenants/default_tenant/databases/default_database/collections/11111111-2222-3333-4444-555555555555/query";
+        let rewrite = |_| {
+            let start = Instant::now();
+            for _ in 0..200 {
+                let route = surfaces.classify("any", "POST", path).expect("a route");
+                std::hint::black_box(
+                    rewrite::request(&route, &acme, input.query.as_bytes()).expect("a rewritten query"),
+                );
+            }
+            start.elapsed().as_secs_f64() / 200.0 * 1e6
+        };
+        serde_json::json!({
+            "scan_mb_s": median((0..15).map(scan).collect()),
+            "rewrite_us": median((0..15).map(rewrite).collect()),
+            "load_piece_ms_max": pieces.iter().copied().fold(0.0, f64::max),
+            "load_finish_ms": finish_ms,
+        })
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+#[allow(missing_docs)]
+mod entry {
+    proxy_wasm::main! {{
+        proxy_wasm::set_root_context(|_| Box::new(crate::bench::Bench));
+    }}
+}
