@@ -4,9 +4,13 @@
 #[cfg(target_arch = "wasm32")]
 mod bench {
     use partywall_core::error::Shape;
+    use partywall_core::identity::NoHostCrypto;
     use partywall_core::record::Severity;
     use partywall_core::rewrite;
     use partywall_core::scan::{self, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
+    use partywall_core::session::{Session, Standing};
+    use partywall_core::snapshot::Snapshot;
+    use partywall_core::snapshot::wire::Content;
     use partywall_core::snapshot::wire::{
         Chroma, Credential, HoldBack, Limits, OnDetect, Segment, Surface, SurfaceKind,
     };
@@ -24,6 +28,9 @@ mod bench {
         text: String,
         literals: Vec<String>,
         query: String,
+        answer: String,
+        token: String,
+        content: Content,
     }
 
     pub struct Bench;
@@ -43,6 +50,57 @@ mod bench {
     fn median(mut values: Vec<f64>) -> f64 {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
+    }
+
+    /// Microseconds of each step of a request whose answer is the input's, and of writing its record.
+    fn session(input: &Input, snapshot: &Rc<Snapshot>) -> [f64; 6] {
+        const TIMES: u32 = 200;
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_millis() as u64;
+        let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let body = br#"{"model": "demo", "messages": [{"role": "user", "content": "What does the licence say?"}]}"#;
+        let request = [
+            pair(":method", "POST"),
+            pair(":path", "/v1/chat/completions"),
+            pair(":authority", "llm.test"),
+            pair(":scheme", "http"),
+            pair("authorization", &format!("Bearer {}", input.token)),
+            pair("content-type", "application/json"),
+            pair("content-length", &body.len().to_string()),
+            pair("x-forwarded-proto", "http"),
+            pair("x-request-id", "8c5f33ba-33c1-4aa3-98b8-5f6c1b3ef5a2"),
+        ];
+        let response = [
+            pair(":status", "200"),
+            pair("content-type", "application/json"),
+            pair("content-length", &input.answer.len().to_string()),
+            pair("x-envoy-upstream-service-time", "0"),
+        ];
+        let mut steps = [0.0; 6];
+        for _ in 0..TIMES {
+            let mut at = Instant::now();
+            let mut lap = |index: usize| {
+                let now = Instant::now();
+                steps[index] += (now - at).as_secs_f64() * 1e6 / f64::from(TIMES);
+                at = now;
+            };
+            let mut session = Session::new(Standing::Ready(Rc::clone(snapshot)), now);
+            std::hint::black_box(session.request_head(&request, false, &NoHostCrypto));
+            lap(0);
+            std::hint::black_box(session.request_body(body.len(), true, &mut |_, _| Some(body.to_vec())));
+            lap(1);
+            std::hint::black_box(session.response_head(&response, false));
+            lap(2);
+            let answer = input.answer.as_bytes();
+            std::hint::black_box(session.response_body(answer.len(), true, &mut |_, _| Some(answer.to_vec())));
+            lap(3);
+            let decision = session.finish();
+            lap(4);
+            assert!(decision.code.is_none(), "{decision:?}");
+            std::hint::black_box(serde_json::to_vec(&decision).expect("a record"));
+            lap(5);
+        }
+        steps
     }
 
     fn run(input: &Input) -> serde_json::Value {
@@ -116,7 +174,21 @@ mod bench {
             }
             start.elapsed().as_secs_f64() / 200.0 * 1e6
         };
+        let snapshot = Rc::new(Snapshot::compile(1, &input.content, Rc::clone(&set)).expect("a snapshot"));
+        let mut steps = [const { Vec::new() }; 6];
+        for _ in 0..15 {
+            for (all, one) in steps.iter_mut().zip(session(input, &snapshot)) {
+                all.push(one);
+            }
+        }
+        let [request_head, request_body, response_head, response_body, finish, record] = steps.map(median);
         serde_json::json!({
+            "request_head_us": request_head,
+            "request_body_us": request_body,
+            "response_head_us": response_head,
+            "response_body_us": response_body,
+            "finish_us": finish,
+            "record_us": record,
             "scan_mb_s": median((0..15).map(scan).collect()),
             "rewrite_us": median((0..15).map(rewrite).collect()),
             "load_piece_ms_max": pieces.iter().copied().fold(0.0, f64::max),

@@ -18,6 +18,7 @@ mod walk;
 pub mod write;
 
 pub use string::Str;
+pub(crate) use string::unescape;
 pub use tree::{Value, parse};
 pub use walk::{Sink, walk};
 

@@ -52,7 +52,7 @@ impl<'a> Str<'a> {
 }
 
 /// Reads one escape (a surrogate pair counts as one): the character and the number of bytes.
-pub(super) fn unescape(bytes: &[u8]) -> Option<(char, usize)> {
+pub(crate) fn unescape(bytes: &[u8]) -> Option<(char, usize)> {
     let plain = |c| Some((c, 2));
     match bytes.get(1)? {
         b'"' => plain('"'),

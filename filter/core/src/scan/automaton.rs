@@ -45,23 +45,56 @@ impl Slot {
         (self.0 >> 8) as u8
     }
     #[inline]
-    fn check(self) -> u8 {
+    pub(super) fn check(self) -> u8 {
         self.0 as u8
     }
+    #[inline]
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
+/// Symbols of the table of pairs: a folded ASCII byte has one of 64, of which few are used.
+const SYMBOLS: usize = 64;
+
 /// The packed states.
 pub(super) struct Automaton {
     slots: Vec<u64>,
+    /// For every two folded ASCII bytes, the state after them from the root. No state of depth 2 or less needs its fail
+    /// chain then: most of ordinary text runs in such states.
+    pairs: Vec<u32>,
+}
+
+/// The symbol of a folded ASCII byte: letters, digits and the separator differ, and 0 is nothing before.
+#[inline]
+pub(super) fn symbol(folded: u8) -> u8 {
+    match folded {
+        b'a'..=b'z' => folded & 0x1f,
+        b'0'..=b'9' => folded,
+        0 => 0,
+        _ => 31,
+    }
 }
 
 impl Automaton {
-    /// Takes over slots that were checked.
+    /// Takes over slots that are still to be checked: until [`Automaton::prepare`] nothing may be searched.
     pub(super) fn new(slots: Vec<u64>) -> Self {
-        Self { slots }
+        Self { slots, pairs: Vec::new() }
+    }
+
+    /// The invariants hold: fills the table of pairs. On links that go in circles this would not end.
+    pub(super) fn prepare(&mut self) {
+        let mut pairs = vec![0; SYMBOLS * SYMBOLS];
+        let alphabet = || (b'a'..=b'z').chain(b'0'..=b'9').chain([super::fold::SEPARATOR]);
+        for first in alphabet().chain([0]) {
+            let after = if first == 0 { 0 } else { self.step(0, first) };
+            for second in alphabet() {
+                if let Some(pair) = pairs.get_mut(pair(symbol(first), symbol(second))) {
+                    *pair = self.step(after, second);
+                }
+            }
+        }
+        self.pairs = pairs;
     }
 
     /// The slot of a state; beyond the array, an empty one.
@@ -87,8 +120,32 @@ impl Automaton {
         }
     }
 
+    /// As [`Automaton::step`] from the state whose slot this is, for a folded ASCII byte after the folded ASCII byte whose
+    /// symbol is `last`; with the new state's slot.
+    #[inline]
+    pub(super) fn advance(&self, mut slot: Slot, last: u8, byte: u8, symbol: u8) -> (u32, Slot) {
+        while slot.depth() > 1 {
+            let child = slot.base() ^ u32::from(byte);
+            let next = self.slot(child);
+            if next.check() == byte {
+                return (child, next);
+            }
+            if slot.depth() == 2 {
+                break;
+            }
+            slot = self.slot(slot.fail());
+        }
+        let state = self.pairs.get(pair(last, symbol)).copied().unwrap_or(0);
+        (state, self.slot(state))
+    }
+
     /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.slots.capacity().saturating_mul(8)
+        self.slots.capacity().saturating_mul(8).saturating_add(self.pairs.capacity().saturating_mul(4))
     }
+}
+
+#[inline]
+fn pair(first: u8, second: u8) -> usize {
+    usize::from(first & 63) << 6 | usize::from(second & 63)
 }

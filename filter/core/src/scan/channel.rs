@@ -1,10 +1,14 @@
 //! One logical text: the deltas of one choice, one field of a document, a plain body. It carries the automata's states
 //! from piece to piece, so a phrase is found however it was split.
 //!
-//! For every folded byte of the last 256 the channel remembers where in the stream its character was written. The
+//! For every folded byte that the longest fingerprint may reach back to (255 at most) the channel remembers where in the stream its character was written. The
 //! depth of a state counts folded bytes, so the start of the longest live prefix is one look-up away, and so is
 //! the span of a match. No fingerprint is longer than 255 folded bytes.
+//!
+//! ASCII is read in blocks: folded once, then walked by each segment's automaton in a tight loop. A block in which
+//! something foreign ends is read again character by character, so that what happens at a match has one place only.
 
+use super::automaton::symbol;
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::record::Severity;
@@ -39,7 +43,7 @@ pub(super) struct Channel {
     /// The states before the last character: what was live then decides what may leave when that character matches.
     before: [u32; MAX_SEGMENTS],
     before_count: u64,
-    ring: Box<[Place; 256]>,
+    ring: Box<[Place]>,
     count: u64,
     class: u8,
     last_separator: bool,
@@ -54,6 +58,40 @@ pub(super) struct Engine<'s> {
     pub(super) owners: &'s [Option<u32>],
 }
 
+/// How many ASCII bytes are read at once.
+const BLOCK: usize = 64;
+
+/// What one ASCII byte means: `class:3 | symbol:6 | folded:7`.
+const ASCII: [u16; 128] = {
+    let mut table = [0u16; 128];
+    let mut b = 0u8;
+    while b < 128 {
+        let folded = if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { SEPARATOR };
+        let symbol = match folded {
+            b'a'..=b'z' => folded & 0x1f,
+            b'0'..=b'9' => folded,
+            _ => 31,
+        };
+        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
+        {
+            table[b as usize] = (class(b) as u16) << 13 | (symbol as u16) << 7 | folded as u16;
+        }
+        b = b.wrapping_add(1);
+    }
+    table
+};
+
+/// A block of folded text on its way through the automata.
+struct Block {
+    /// As [`ASCII`] says them, separators collapsed.
+    symbols: [u16; BLOCK],
+    places: [Place; BLOCK],
+    len: usize,
+    class: u8,
+    last_separator: bool,
+    string_start: bool,
+}
+
 /// Classes of characters; a word begins where the class changes, but not from `Upper` to `Lower`.
 const CLASS_SEPARATOR: u8 = 0;
 const CLASS_LOWER: u8 = 1;
@@ -61,7 +99,7 @@ const CLASS_UPPER: u8 = 2;
 const CLASS_DIGIT: u8 = 3;
 const CLASS_OTHER: u8 = 4;
 
-fn class(byte: u8) -> u8 {
+const fn class(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' => CLASS_LOWER,
         b'A'..=b'Z' => CLASS_UPPER,
@@ -72,12 +110,15 @@ fn class(byte: u8) -> u8 {
 }
 
 impl Channel {
-    pub(super) fn new() -> Self {
+    /// A text in which nothing was read yet, to be searched for `set`.
+    pub(super) fn new(set: &FingerprintSet) -> Self {
+        // The ring must reach back over the longest fingerprint and what one character may fold to; a power of two.
+        let ring = set.longest().saturating_add(BLOCK).next_power_of_two().min(512);
         Self {
             states: [0; MAX_SEGMENTS],
             before: [0; MAX_SEGMENTS],
             before_count: 0,
-            ring: Box::new([0; 256]),
+            ring: vec![0; ring].into_boxed_slice(),
             count: 0,
             class: CLASS_SEPARATOR,
             last_separator: true,
@@ -103,6 +144,9 @@ impl Channel {
     /// Reads text without escapes that was written at `at`, up to and including the first character that ends a
     /// match. Returns how many bytes it read.
     pub(super) fn text(&mut self, engine: &Engine<'_>, text: &str, at: u64, found: &mut Vec<Match>) -> usize {
+        if engine.set.segments().is_empty() {
+            return text.len();
+        }
         let mut rest = text;
         let first_at = at;
         let mut at = at;
@@ -110,12 +154,18 @@ impl Channel {
             if first.is_ascii() {
                 let run = rest.as_bytes().iter().position(|b| !b.is_ascii()).unwrap_or(rest.len());
                 let (ascii, later) = rest.split_at_checked(run).unwrap_or((rest, ""));
-                for byte in ascii.bytes() {
-                    self.save();
-                    self.emit(engine, fold::ascii(byte), class(byte), at << 16 | 1, found);
-                    at = at.wrapping_add(1);
-                    if !found.is_empty() {
-                        return usize::try_from(at.wrapping_sub(first_at)).unwrap_or(text.len());
+                for block in ascii.as_bytes().chunks(BLOCK) {
+                    if self.block(engine, block, at) {
+                        at = at.wrapping_add(block.len() as u64);
+                        continue;
+                    }
+                    for byte in block {
+                        self.save();
+                        self.emit(engine, fold::ascii(*byte), class(*byte), at << 16 | 1, found);
+                        at = at.wrapping_add(1);
+                        if !found.is_empty() {
+                            return usize::try_from(at.wrapping_sub(first_at)).unwrap_or(text.len());
+                        }
                     }
                 }
                 rest = later;
@@ -130,6 +180,92 @@ impl Channel {
             }
         }
         text.len()
+    }
+
+    /// Reads a block of ASCII, unless something foreign ends in it: then nothing was read.
+    fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> bool {
+        let block = self.fold(bytes, at);
+        let symbols = block.symbols.get(..block.len).unwrap_or_default();
+        let mut states = self.states;
+        for (index, (segment, state)) in engine.set.segments().iter().zip(states.iter_mut()).enumerate() {
+            let mut rest = symbols;
+            let mut slot = segment.automaton.slot(*state);
+            // After a letter of another script the table of pairs does not know where we are.
+            if !slot.check().is_ascii()
+                && let Some((first, later)) = symbols.split_first()
+            {
+                *state = segment.automaton.step(*state, (first & 0x7f) as u8);
+                slot = segment.automaton.slot(*state);
+                rest = later;
+                if slot.out() && self.foreign(engine, index, *state) {
+                    return false;
+                }
+            }
+            let mut last = symbol(slot.check());
+            for one in rest {
+                let next = (one >> 7 & 63) as u8;
+                (*state, slot) = segment.automaton.advance(slot, last, (one & 0x7f) as u8, next);
+                last = next;
+                if slot.out() && self.foreign(engine, index, *state) {
+                    return false;
+                }
+            }
+        }
+        let mask = self.ring.len().wrapping_sub(1);
+        for place in block.places.get(..block.len).unwrap_or_default() {
+            if let Some(slot) = self.ring.get_mut(self.count as usize & mask) {
+                *slot = *place;
+            }
+            self.count = self.count.wrapping_add(1);
+        }
+        self.states = states;
+        (self.class, self.last_separator, self.string_start) = (block.class, block.last_separator, block.string_start);
+        true
+    }
+
+    /// Whether something ends at this state that is not the tenant's own.
+    #[cold]
+    fn foreign(&self, engine: &Engine<'_>, segment: usize, state: u32) -> bool {
+        let owner = engine.owners.get(segment).copied().flatten();
+        let segment = engine.set.segments().get(segment);
+        segment.is_some_and(|segment| segment.ends(state).any(|entry| engine.set.foreign(segment, entry, owner)))
+    }
+
+    fn fold(&self, bytes: &[u8], at: u64) -> Block {
+        let mut block = Block {
+            symbols: [0; BLOCK],
+            places: [0; BLOCK],
+            len: 0,
+            class: self.class,
+            last_separator: self.last_separator,
+            string_start: self.string_start,
+        };
+        let mut place = at << 16 | 1;
+        for byte in bytes {
+            let one = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
+            let (here, class) = (place, (one >> 13) as u8);
+            place = place.wrapping_add(1 << 16);
+            let separator = class == CLASS_SEPARATOR;
+            if separator && block.last_separator {
+                block.class = CLASS_SEPARATOR;
+                continue;
+            }
+            block.last_separator = separator;
+            let mut here = here;
+            if !separator && block.class != class && !(block.class == CLASS_UPPER && class == CLASS_LOWER) {
+                here |= WORD_START;
+            }
+            if block.string_start {
+                here |= STRING_START | WORD_START;
+                block.string_start = false;
+            }
+            block.class = class;
+            if let (Some(symbol), Some(place)) = (block.symbols.get_mut(block.len), block.places.get_mut(block.len)) {
+                (*symbol, *place) = (one, here);
+            }
+            block.len = block.len.wrapping_add(1);
+        }
+        block
     }
 
     /// Reads one character that `len` bytes at `at` wrote.
@@ -171,10 +307,9 @@ impl Channel {
             self.string_start = false;
         }
         self.class = class;
-        // An u8 indexes 256 places: this cannot be out of bounds.
-        #[allow(clippy::indexing_slicing)]
-        {
-            self.ring[usize::from(self.count as u8)] = place;
+        let mask = self.ring.len().wrapping_sub(1);
+        if let Some(slot) = self.ring.get_mut(self.count as usize & mask) {
+            *slot = place;
         }
         self.count = self.count.wrapping_add(1);
         for (index, (segment, state)) in engine.set.segments().iter().zip(self.states.iter_mut()).enumerate() {
@@ -220,13 +355,14 @@ impl Channel {
 }
 
 /// The place of the byte that is `back` from the end.
-fn place(ring: &[Place; 256], count: u64, back: u8) -> Place {
-    ring.get(usize::from((count as u8).wrapping_sub(back))).copied().unwrap_or(0)
+fn place(ring: &[Place], count: u64, back: u8) -> Place {
+    let at = (count as usize).wrapping_sub(usize::from(back)) & ring.len().wrapping_sub(1);
+    ring.get(at).copied().unwrap_or(0)
 }
 
 /// The spans that wrote the last `len` folded bytes: one per string, gaps inside a string (vanished characters,
 /// collapsed separators) included.
-fn spans(ring: &[Place; 256], count: u64, len: u8) -> Vec<(u64, u64)> {
+fn spans(ring: &[Place], count: u64, len: u8) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = Vec::new();
     for back in (1..=len).rev() {
         let place = place(ring, count, back);

@@ -5,7 +5,7 @@ use super::event::{self, Alone};
 use super::gate::Gate;
 use super::set::FingerprintSet;
 use crate::error::Code;
-use crate::json::Str;
+use crate::json::unescape;
 use crate::record::Hit;
 use crate::snapshot::wire::{HoldBack, OnDetect};
 use std::collections::HashMap;
@@ -44,13 +44,14 @@ impl Origin<'_> {
 
 impl Judge {
     pub(super) fn new(set: Rc<FingerprintSet>, owners: Vec<Option<u32>>, on_detect: OnDetect, hold: HoldBack) -> Self {
+        let scratch = Channel::new(&set);
         Self {
             set,
             owners,
             on_detect,
             hold,
             channels: HashMap::new(),
-            scratch: Channel::new(),
+            scratch,
             gate: Gate::default(),
             hits: Vec::new(),
             found: Vec::new(),
@@ -76,7 +77,7 @@ impl Judge {
         let mut done = 0usize;
         while done < text.len() {
             let engine = Engine { set: &self.set, owners: &self.owners };
-            let channel = self.channels.entry(PLAIN).or_insert_with(Channel::new);
+            let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
             let rest = text.get(done..).unwrap_or("");
             let place = at.saturating_add(done as u64);
             let read = channel.text(&engine, rest, place, &mut self.found);
@@ -94,7 +95,7 @@ impl Judge {
 
     /// A new piece of the plain channel begins (the next event's data).
     pub(super) fn begin_plain(&mut self) {
-        self.channels.entry(PLAIN).or_insert_with(Channel::new).begin_string();
+        self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set)).begin_string();
     }
 
     /// Reads a JSON document.
@@ -109,7 +110,7 @@ impl Judge {
             if !self.channels.contains_key(&text.channel) && self.channels.len() >= MAX_CHANNELS {
                 return Err(Code::UpstreamMalformed);
             }
-            let channel = self.channels.entry(text.channel).or_insert_with(Channel::new);
+            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set));
             if !text.content {
                 let mut hasher = DefaultHasher::new();
                 raw.hash(&mut hasher);
@@ -124,21 +125,7 @@ impl Judge {
             channel.begin_string();
             let engine = Engine { set: &self.set, owners: &self.owners };
             let place = origin.place(text.start);
-            if text.escaped {
-                for (c, range) in Str::new(raw, text.start, true).chars() {
-                    let at = place.saturating_add(range.start.saturating_sub(text.start) as u64);
-                    channel.char(&engine, c, at, range.len(), &mut self.found);
-                }
-            } else {
-                let mut done = 0usize;
-                while done < raw.len() {
-                    let mut new = Vec::new();
-                    let rest = raw.get(done..).unwrap_or("");
-                    done =
-                        done.saturating_add(channel.text(&engine, rest, place.saturating_add(done as u64), &mut new));
-                    self.found.append(&mut new);
-                }
-            }
+            read(channel, &engine, raw, place, text.escaped, &mut self.found);
             self.settle(true)?;
         }
         Ok(())
@@ -148,20 +135,7 @@ impl Judge {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
         self.scratch.restart();
         let engine = Engine { set: &self.set, owners: &self.owners };
-        if text.escaped {
-            for (c, range) in Str::new(raw, text.start, true).chars() {
-                self.scratch.char(&engine, c, origin.place(range.start), range.len(), &mut self.found);
-            }
-        } else {
-            let mut done = 0usize;
-            while done < raw.len() {
-                let mut new = Vec::new();
-                let rest = raw.get(done..).unwrap_or("");
-                let place = origin.place(text.start.saturating_add(done));
-                done = done.saturating_add(self.scratch.text(&engine, rest, place, &mut new));
-                self.found.append(&mut new);
-            }
-        }
+        read(&mut self.scratch, &engine, raw, origin.place(text.start), text.escaped, &mut self.found);
         self.settle(text.quoted)
     }
 
@@ -190,5 +164,26 @@ impl Judge {
     pub(super) fn live_from(&self) -> Option<u64> {
         let engine = Engine { set: &self.set, owners: &self.owners };
         self.channels.values().filter_map(|channel| channel.live_from(&engine, self.hold)).min()
+    }
+}
+
+/// Reads a whole JSON string that was written at `at`: runs without escapes at once, escapes one by one. Matches are
+/// collected, none stops the reading.
+fn read(channel: &mut Channel, engine: &Engine<'_>, raw: &str, at: u64, escaped: bool, found: &mut Vec<Match>) {
+    let mut new = Vec::new();
+    let mut done = 0usize;
+    while let Some(rest) = raw.get(done..).filter(|rest| !rest.is_empty()) {
+        let place = at.saturating_add(done as u64);
+        let run = if escaped { rest.find('\\').unwrap_or(rest.len()) } else { rest.len() };
+        if run > 0 {
+            done = done.saturating_add(channel.text(engine, rest.get(..run).unwrap_or(""), place, &mut new));
+        } else if let Some((c, len)) = unescape(rest.as_bytes()) {
+            channel.char(engine, c, place, len, &mut new);
+            done = done.saturating_add(len);
+        } else {
+            // A walked document has no such escape.
+            return;
+        }
+        found.append(&mut new);
     }
 }

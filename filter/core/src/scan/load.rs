@@ -88,6 +88,11 @@ impl LoadedSegment {
         u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
     }
 
+    /// The longest fingerprint, in folded bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.entries.iter().map(|entry| usize::from(entry.len)).max().unwrap_or(0)
+    }
+
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
         let rest =
@@ -270,14 +275,18 @@ impl Loader {
             && self.entries.len() == entries as usize
             && self.references.len() == references as usize;
         let owners_table = names(&self.names, owners).ok_or(LoadError::Structure)?;
-        let segment = LoadedSegment {
+        let mut segment = LoadedSegment {
             automaton: Automaton::new(self.slots),
             outputs: self.outputs,
             entries: self.entries,
             references: self.references,
             owners: owners_table,
         };
-        if whole && sound(&segment, slots) { Ok(segment) } else { Err(LoadError::Structure) }
+        if !whole || !sound(&segment, slots) {
+            return Err(LoadError::Structure);
+        }
+        segment.automaton.prepare();
+        Ok(segment)
     }
 }
 

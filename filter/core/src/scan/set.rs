@@ -12,6 +12,7 @@ pub const MAX_SEGMENTS: usize = 4;
 pub struct FingerprintSet {
     segments: Vec<Rc<LoadedSegment>>,
     removed: Vec<u64>,
+    longest: usize,
 }
 
 impl FingerprintSet {
@@ -23,7 +24,8 @@ impl FingerprintSet {
     /// The set of these segments without the fingerprints of these ids.
     pub fn new(segments: Vec<Rc<LoadedSegment>>, mut removed: Vec<u64>) -> Self {
         removed.sort_unstable();
-        Self { segments, removed }
+        let longest = segments.iter().map(|segment| segment.longest()).max().unwrap_or(0);
+        Self { segments, removed, longest }
     }
 
     /// Whether there are no more segments than are searched.
@@ -35,6 +37,11 @@ impl FingerprintSet {
     pub fn entries(&self) -> u64 {
         let all = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.entries()));
         all.saturating_sub(u64::try_from(self.removed.len()).unwrap_or(0))
+    }
+
+    /// The longest fingerprint, in folded bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Bytes of memory.

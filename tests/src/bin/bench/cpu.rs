@@ -44,7 +44,7 @@ pub fn run(report: &mut Report) -> Result<()> {
 }
 
 /// Envoy's microseconds for a request.
-fn micros(stack: &Stack, request: &[u8]) -> Result<f64> {
+pub fn micros(stack: &Stack, request: &[u8]) -> Result<f64> {
     let before = stack.envoy_cpu();
     load(stack.edge, request, REQUESTS)?;
     Ok((stack.envoy_cpu() - before).as_secs_f64() * 1e6 / (2 * REQUESTS) as f64)

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod cpu;
+mod explore;
 mod load;
 mod proxies;
 mod push;
@@ -15,8 +16,8 @@ use report::Report;
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn(&mut Report) -> Result<()>); 4] =
-        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run)];
+    let parts: [(&str, fn(&mut Report) -> Result<()>); 5] =
+        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("explore", explore::run)];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

@@ -3,6 +3,10 @@
 use crate::corpus;
 use crate::report::{Reach, Report};
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use partywall_tests::llm::completion;
+use partywall_tests::mint;
 use partywall_tests::process::{Process, free_port, root};
 use partywall_tests::stack::envoy;
 use serde_json::{Value, json};
@@ -15,9 +19,25 @@ pub fn run(report: &mut Report) -> Result<()> {
     let query: Vec<f32> = (0..1536u32).map(|i| (f32::from(i as u16) * 0.7).sin()).collect();
     let query = json!({"query_embeddings": [query], "n_results": 10, "include": ["documents", "distances"],
         "where": {"$and": [{"kind": {"$eq": "note"}}, {"year": {"$gte": 2020}}]}});
-    let input = json!({"text": text, "literals": literals, "query": query.to_string()});
+    let english = corpus::english().replace('\n', " ");
+    let answer = String::from_utf8(completion(&english[..3900]))?;
+    let limits = json!({"request_bytes": 1 << 20, "response_bytes": 1 << 20, "event_bytes": 1 << 20});
+    let content = json!({
+        "identity": {"header": null, "tenant_claim": "org_id", "leeway_s": 30, "issuers": [
+            {"issuer": "https://idp.test", "audiences": ["partywall"],
+             "keys": [{"kid": null, "alg": "HS256", "jwk": {"kty": "oct", "k": URL_SAFE_NO_PAD.encode(mint::SECRET)}}]}]},
+        "tenants": [{"id": "acme", "status": "active", "tokens_not_before": 0}],
+        "surfaces": [{"name": "llm", "kind": "openai", "hosts": ["llm.test"], "prefix": "/", "credential": {"mode": "strip"},
+            "limits": limits, "chroma": null}],
+        "leakage": {"fingerprint_check": true, "action_on_detect": "block_and_alert_security", "hold_back": "exact"},
+        "segments": [], "removed": [],
+    });
+    let input = json!({"answer": answer, "token": mint::token("acme"), "content": content, "text": text, "literals": literals, "query": query.to_string()});
     let (mut ratios, mut vm_speed, mut native_speed, mut rewrites, mut stalls) =
         (vec![], vec![], vec![], vec![], vec![]);
+    let steps =
+        ["request_head_us", "request_body_us", "response_head_us", "response_body_us", "finish_us", "record_us"];
+    let mut steps = steps.map(|name| (name, Vec::new()));
     for _ in 0..5 {
         let mut rounds: Vec<f64> = (0..7)
             .map(|_| {
@@ -32,6 +52,9 @@ pub fn run(report: &mut Report) -> Result<()> {
         vm_speed.push(figure("scan_mb_s")?);
         native_speed.push(rounds[3]);
         ratios.push(figure("scan_mb_s")? / rounds[3]);
+        for (name, values) in &mut steps {
+            values.push(figure(name)?);
+        }
         rewrites.push(figure("rewrite_us")?);
         stalls.push(figure("load_piece_ms_max")?.max(figure("load_finish_ms")?));
     }
@@ -39,6 +62,9 @@ pub fn run(report: &mut Report) -> Result<()> {
     report.median("scan_mb_s_vm_10k", &vm_speed, Reach::None);
     report.median("scan_mb_s_native_ac_10k", &native_speed, Reach::None);
     report.median("rewrite_us_query_1536", &rewrites, Reach::Most(60.0));
+    for (name, values) in &steps {
+        report.median(name, values, Reach::None);
+    }
     report.median("load_step_ms_max_10k", &stalls, Reach::None);
     Ok(())
 }
