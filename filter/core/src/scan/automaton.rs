@@ -62,7 +62,7 @@ pub(super) struct Automaton {
     slots: Vec<u64>,
     /// For every two folded ASCII bytes, the state after them from the root. No state of depth 2 or less needs its fail
     /// chain then: most of ordinary text runs in such states.
-    pairs: Vec<u32>,
+    pairs: Vec<(u32, Slot)>,
 }
 
 /// The symbol of a folded ASCII byte: letters, digits and the separator differ, and 0 is nothing before.
@@ -84,13 +84,14 @@ impl Automaton {
 
     /// The invariants hold: fills the table of pairs. On links that go in circles this would not end.
     pub(super) fn prepare(&mut self) {
-        let mut pairs = vec![0; SYMBOLS * SYMBOLS];
+        let mut pairs = vec![(0, self.slot(0)); SYMBOLS * SYMBOLS];
         let alphabet = || (b'a'..=b'z').chain(b'0'..=b'9').chain([super::fold::SEPARATOR]);
         for first in alphabet().chain([0]) {
             let after = if first == 0 { 0 } else { self.step(0, first) };
             for second in alphabet() {
                 if let Some(pair) = pairs.get_mut(pair(symbol(first), symbol(second))) {
-                    *pair = self.step(after, second);
+                    let state = self.step(after, second);
+                    *pair = (state, self.slot(state));
                 }
             }
         }
@@ -135,13 +136,12 @@ impl Automaton {
             }
             slot = self.slot(slot.fail());
         }
-        let state = self.pairs.get(pair(last, symbol)).copied().unwrap_or(0);
-        (state, self.slot(state))
+        self.pairs.get(pair(last, symbol)).copied().unwrap_or((0, Slot(0)))
     }
 
     /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.slots.capacity().saturating_mul(8).saturating_add(self.pairs.capacity().saturating_mul(4))
+        self.slots.capacity().saturating_mul(8).saturating_add(self.pairs.capacity().saturating_mul(16))
     }
 }
 

@@ -85,7 +85,6 @@ const ASCII: [u16; 128] = {
 struct Block {
     /// As [`ASCII`] says them, separators collapsed.
     symbols: [u16; BLOCK],
-    places: [Place; BLOCK],
     len: usize,
     class: u8,
     last_separator: bool,
@@ -211,13 +210,7 @@ impl Channel {
                 }
             }
         }
-        let mask = self.ring.len().wrapping_sub(1);
-        for place in block.places.get(..block.len).unwrap_or_default() {
-            if let Some(slot) = self.ring.get_mut(self.count as usize & mask) {
-                *slot = *place;
-            }
-            self.count = self.count.wrapping_add(1);
-        }
+        self.count = self.count.wrapping_add(block.len as u64);
         self.states = states;
         (self.class, self.last_separator, self.string_start) = (block.class, block.last_separator, block.string_start);
         true
@@ -231,41 +224,42 @@ impl Channel {
         segment.is_some_and(|segment| segment.ends(state).any(|entry| engine.set.foreign(segment, entry, owner)))
     }
 
-    fn fold(&self, bytes: &[u8], at: u64) -> Block {
-        let mut block = Block {
-            symbols: [0; BLOCK],
-            places: [0; BLOCK],
-            len: 0,
-            class: self.class,
-            last_separator: self.last_separator,
-            string_start: self.string_start,
-        };
+    /// Folds a block. The places go into the ring at once: it is longer than what a match may reach back to by a
+    /// block, so that nothing which is still needed is overwritten, also when the block is read again.
+    fn fold(&mut self, bytes: &[u8], at: u64) -> Block {
+        let mut symbols = [0; BLOCK];
+        let mut len = 0usize;
+        let (mut class, mut last_separator, mut string_start) = (self.class, self.last_separator, self.string_start);
+        let mask = self.ring.len().wrapping_sub(1);
         let mut place = at << 16 | 1;
         for byte in bytes {
             let one = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
-            let (here, class) = (place, (one >> 13) as u8);
+            let before = std::mem::replace(&mut class, (one >> 13) as u8);
+            let mut here = place;
             place = place.wrapping_add(1 << 16);
-            let separator = class == CLASS_SEPARATOR;
-            if separator && block.last_separator {
-                block.class = CLASS_SEPARATOR;
-                continue;
+            if class == CLASS_SEPARATOR {
+                if last_separator {
+                    continue;
+                }
+                last_separator = true;
+            } else {
+                last_separator = false;
+                if before != class && !(before == CLASS_UPPER && class == CLASS_LOWER) {
+                    here |= WORD_START;
+                }
             }
-            block.last_separator = separator;
-            let mut here = here;
-            if !separator && block.class != class && !(block.class == CLASS_UPPER && class == CLASS_LOWER) {
-                here |= WORD_START;
-            }
-            if block.string_start {
+            if string_start {
                 here |= STRING_START | WORD_START;
-                block.string_start = false;
+                string_start = false;
             }
-            block.class = class;
-            if let (Some(symbol), Some(place)) = (block.symbols.get_mut(block.len), block.places.get_mut(block.len)) {
-                (*symbol, *place) = (one, here);
+            if let (Some(symbol), Some(slot)) =
+                (symbols.get_mut(len), self.ring.get_mut((self.count as usize).wrapping_add(len) & mask))
+            {
+                (*symbol, *slot) = (one, here);
             }
-            block.len = block.len.wrapping_add(1);
+            len = len.wrapping_add(1);
         }
-        block
+        Block { symbols, len, class, last_separator, string_start }
     }
 
     /// Reads one character that `len` bytes at `at` wrote.
