@@ -10,7 +10,7 @@ export PARTYWALL_WASM := $(CURDIR)/$(WASM)
 export PARTYWALL_BIN := $(CURDIR)/target/release/partywall
 export PARTYWALL_NODE_MODULES := $(CURDIR)/tests/node/node_modules
 
-.PHONY: help setup build check test demo run bench conformance fuzz-build clean needs
+.PHONY: help setup build check test demo run bench conformance fuzz fuzz-build clean needs
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -62,8 +62,29 @@ bench: build ## Measures; prints a table and writes target/bench/report.json
 conformance: build ## Every row of the guide with the test that proves it; writes target/conformance.json
 	cargo run --quiet -p partywall-tests --bin conformance
 
-fuzz-build: ## Type-checks the fuzz targets
-	cargo check --quiet --manifest-path filter/core/fuzz/Cargo.toml
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET_DIR ?= target/fuzz
+FUZZ_CORPUS ?= target/fuzz-corpus
+FUZZ_HOST = $(shell rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p')
+FUZZ_CORE := sse json jwt snapshot chroma
+# What cargo-fuzz would pass. With --target, build scripts and macros stay as they are.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+FUZZ_BUILD = RUSTFLAGS="$(FUZZ_FLAGS)" cargo +nightly build --quiet --locked --release --target $(FUZZ_HOST) --target-dir $(FUZZ_TARGET_DIR)
+
+fuzz-build: ## Builds the fuzz targets (nightly Rust and a C++ compiler)
+	@rustc +nightly --version >/dev/null 2>&1 || { echo "partywall: fuzzing needs nightly Rust: rustup toolchain install nightly"; exit 1; }
+	@command -v c++ >/dev/null || { echo "partywall: fuzzing needs a C++ compiler (c++): install it first"; exit 1; }
+	$(FUZZ_BUILD) --manifest-path filter/core/fuzz/Cargo.toml
+	$(FUZZ_BUILD) --manifest-path control-plane/fuzz/Cargo.toml
+
+fuzz: fuzz-build ## Runs every fuzz target for FUZZ_SECONDS (60); what fails is kept in target/fuzz-corpus
+	@for target in $(FUZZ_CORE:%=filter/core/fuzz/seeds/%) control-plane/fuzz/seeds/policy; do \
+	  name=$${target##*/}; mkdir -p $(FUZZ_CORPUS)/$$name; echo "fuzz: $$name"; \
+	  $(FUZZ_TARGET_DIR)/$(FUZZ_HOST)/release/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=10 -verbosity=0 \
+	    -print_final_stats=1 -artifact_prefix=$(FUZZ_CORPUS)/$$name- $(FUZZ_CORPUS)/$$name $$target || exit 1; \
+	done
 
 clean: ## Removes everything that was built or installed here
 	rm -rf target .venv tests/node/node_modules

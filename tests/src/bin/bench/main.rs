@@ -4,6 +4,7 @@
 mod corpus;
 mod cpu;
 mod explore;
+mod explore2;
 mod load;
 mod proxies;
 mod push;
@@ -16,8 +17,8 @@ use report::Report;
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn(&mut Report) -> Result<()>); 5] =
-        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("explore", explore::run)];
+    let parts: [(&str, fn(&mut Report) -> Result<()>); 6] =
+        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("explore", explore::run), ("explore2", explore2::run)];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
