@@ -1,9 +1,10 @@
 //! Decisions on their way to the control plane: in batches, alerts at once, bounded, with losses counted.
 //!
-//! A report in flight is kept until it is acknowledged; when it fails, its records go back to the front. When the
-//! queue is full the oldest record that is no alert makes room; alerts are dropped last.
+//! A record is written when it is made, while it is at hand; a report only joins what was written. A report in flight
+//! is kept until it is acknowledged; when it fails, its records go back to the front. When the queue is full the
+//! oldest record that is no alert makes room; alerts are dropped last.
 
-use partywall_core::record::{Decision, Outcome, Report, Totals};
+use partywall_core::record::{Decision, Outcome, Totals};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,16 @@ const BATCH: usize = 500;
 /// How long an ordinary record waits for company.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// A decision as it will be sent.
+struct Record {
+    json: Vec<u8>,
+    alert: bool,
+}
+
 /// The queue of one VM.
 pub struct Reporter {
-    queue: VecDeque<Decision>,
-    in_flight: Option<(u32, Vec<Decision>)>,
+    queue: VecDeque<Record>,
+    in_flight: Option<(u32, Vec<Record>)>,
     totals: Totals,
     lost: u64,
     urgent: bool,
@@ -38,7 +45,7 @@ impl Reporter {
     }
 
     /// Takes a record; returns how many had to be dropped for it.
-    pub fn push(&mut self, decision: Decision) -> u64 {
+    pub fn push(&mut self, decision: &Decision) -> u64 {
         let totals = &mut self.totals;
         totals.requests = totals.requests.saturating_add(1);
         if matches!(decision.outcome, Outcome::Denied | Outcome::Blocked) {
@@ -46,15 +53,16 @@ impl Reporter {
         }
         totals.hits = totals.hits.saturating_add(u64::try_from(decision.hits.len()).unwrap_or(0));
         totals.dropped = totals.dropped.saturating_add(decision.dropped);
-        self.urgent |= decision.is_alert();
-        self.queue.push_back(decision);
+        let record = Record { json: serde_json::to_vec(decision).unwrap_or_default(), alert: decision.is_alert() };
+        self.urgent |= record.alert;
+        self.queue.push_back(record);
         self.trim()
     }
 
     fn trim(&mut self) -> u64 {
         let mut dropped = 0u64;
         while self.queue.len() > QUEUE {
-            let victim = self.queue.iter().position(|decision| !decision.is_alert()).unwrap_or(0);
+            let victim = self.queue.iter().position(|record| !record.alert).unwrap_or(0);
             self.queue.remove(victim);
             dropped = dropped.saturating_add(1);
         }
@@ -62,24 +70,36 @@ impl Reporter {
         dropped
     }
 
-    /// The report that is due now, if any. The caller sends it and says [`Reporter::sent`] or [`Reporter::failed`].
-    pub fn due(&mut self, now: Instant, instance: &str, revision: u64) -> Option<Report> {
+    /// The report that is due now, if any: a [`partywall_core::record::Report`] as JSON. The caller sends it and says
+    /// [`Reporter::sent`] or [`Reporter::failed`].
+    pub fn due(&mut self, now: Instant, instance: &str, revision: u64) -> Option<Vec<u8>> {
         let waiting = self.urgent || self.queue.len() >= BATCH || now >= self.not_before;
         if self.in_flight.is_some() || self.queue.is_empty() || !waiting {
             return None;
         }
-        let batch: Vec<Decision> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
-        self.urgent = self.queue.iter().any(Decision::is_alert);
+        let batch: Vec<Record> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
+        self.urgent = self.queue.iter().any(|record| record.alert);
         self.not_before = now.checked_add(LINGER).unwrap_or(now);
-        let report = Report {
-            instance: instance.to_owned(),
-            revision,
-            decisions: batch.clone(),
-            lost: self.lost,
-            totals: self.totals,
-        };
+        let instance = serde_json::to_string(instance).unwrap_or_default();
+        let totals = serde_json::to_string(&self.totals).unwrap_or_default();
+        let size = batch.iter().fold(256usize, |sum, record| sum.saturating_add(record.json.len()).saturating_add(1));
+        let mut body = Vec::with_capacity(size);
+        let lost = self.lost;
+        body.extend_from_slice(
+            format!(
+                "{{\"instance\":{instance},\"revision\":{revision},\"lost\":{lost},\"totals\":{totals},\"decisions\":["
+            )
+            .as_bytes(),
+        );
+        for (index, record) in batch.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&record.json);
+        }
+        body.extend_from_slice(b"]}");
         self.in_flight = Some((0, batch));
-        Some(report)
+        Some(body)
     }
 
     /// The report of [`Reporter::due`] is on its way as call `token`.
@@ -103,8 +123,8 @@ impl Reporter {
     pub fn failed(&mut self, now: Instant) -> u64 {
         if let Some((_, batch)) = self.in_flight.take() {
             self.urgent = false;
-            for decision in batch.into_iter().rev() {
-                self.queue.push_front(decision);
+            for record in batch.into_iter().rev() {
+                self.queue.push_front(record);
             }
         }
         self.not_before = now.checked_add(LINGER).unwrap_or(now);

@@ -45,7 +45,7 @@ impl Shared {
         if let Some(metrics) = &self.metrics {
             metrics.decided(&decision);
         }
-        let lost = self.reporter.push(decision);
+        let lost = self.reporter.push(&decision);
         self.count_lost(lost);
     }
 
@@ -147,8 +147,7 @@ impl RootContext for Root {
         let Some((config, sync)) = &mut self.running else { return };
         sync.tick(config, now);
         let Ok(mut shared) = self.shared.try_borrow_mut() else { return };
-        let Some(report) = shared.reporter.due(now, sync.instance(), sync.revision()) else { return };
-        let body = serde_json::to_vec(&report).unwrap_or_default();
+        let Some(body) = shared.reporter.due(now, sync.instance(), sync.revision()) else { return };
         match sync::call(config, "POST", "/v1/events", Some(&body), CALL_TIMEOUT) {
             Some(token) => shared.reporter.sent(token),
             None => {

@@ -52,12 +52,15 @@ pub struct Decision {
     /// What happened.
     pub outcome: Outcome,
     /// Why, where it was refused or withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
     /// The snapshot's revision; 0 for none.
     pub revision: u64,
-    /// Fingerprint matches.
+    /// Fingerprint matches; absent for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
-    /// Results dropped because their namespace was foreign or missing.
+    /// Results dropped because their namespace was foreign or missing; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
     /// Response bytes: scanned = delivered + withheld.
     pub bytes: Bytes,
@@ -116,6 +119,11 @@ pub struct Bytes {
     pub delivered: u64,
     /// Of these, withheld or replaced.
     pub withheld: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Decision {

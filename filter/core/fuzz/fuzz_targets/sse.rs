@@ -27,22 +27,6 @@ fn cut<'b>(mut body: &'b [u8], sizes: &[u8]) -> Vec<&'b [u8]> {
     pieces
 }
 
-/// Whether a document has a string value twice.
-fn repeats(body: &[u8]) -> bool {
-    #[derive(Default)]
-    struct Values(Vec<Vec<u8>>);
-    impl<'a> json::Sink<'a> for Values {
-        fn string(&mut self, value: json::Str<'a>) {
-            self.0.push(value.raw().to_vec());
-        }
-    }
-    let mut values = Values::default();
-    let whole = json::walk(body, &mut values).is_ok();
-    let lines = !whole && body.split(|b| *b == b'\n').any(|line| json::walk(line, &mut values).is_ok());
-    values.0.sort();
-    lines || values.0.windows(2).any(|pair| pair[0] == pair[1])
-}
-
 thread_local! {
     static SET: Rc<FingerprintSet> = set(load(&blob(), 1000).expect("our own segment"));
 }
@@ -101,8 +85,7 @@ fuzz_target!(|input: &[u8]| {
         if media == Media::Json {
             assert!(json::parse(&whole.out).is_ok(), "{:?} is no JSON: {what}", String::from_utf8_lossy(&whole.out));
         }
-        // TODO: a value that repeats the one before it is not read, so not redacted. Then this must hold for all JSON.
-        if matches!(media, Media::Json | Media::Text) && !repeats(body) {
+        if matches!(media, Media::Json | Media::Text) {
             let again = run(scanner(&set, media, OnDetect::Block, hold, WIDE), std::iter::once(whole.out.as_slice()));
             assert_eq!(again.blocked, None, "{:?} still matches: {what}", String::from_utf8_lossy(&whole.out));
         }

@@ -153,20 +153,23 @@ fn numbers(raw: &[u8]) -> Option<Vec<Value<'_>>> {
     let (mut depth, mut from) = (0usize, 0usize);
     let mut push = |part: &[u8], from: usize| {
         let raw = inner.get(from..from.saturating_add(part.len())).unwrap_or_default().trim_ascii();
-        items.push(if raw.starts_with(b"[") { Value::Numbers(raw) } else { Value::Number(raw) });
+        let list = raw.starts_with(b"[");
+        items.push(if list { Value::Numbers(raw) } else { Value::Number(raw) });
+        // What was skipped as numbers may be none.
+        (list || serde_json::from_slice::<serde_json::Number>(raw).is_ok()).then_some(())
     };
     for (at, byte) in inner.iter().enumerate() {
         match byte {
             b'[' => depth = depth.checked_add(1)?,
             b']' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {
-                push(inner.get(from..at)?, from);
+                push(inner.get(from..at)?, from)?;
                 from = at.checked_add(1)?;
             }
             _ => {}
         }
     }
-    push(inner.get(from..)?, from);
+    push(inner.get(from..)?, from)?;
     Some(items)
 }
 

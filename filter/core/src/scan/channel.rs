@@ -50,6 +50,8 @@ pub(super) struct Channel {
     string_start: bool,
     /// The whole last value, hashed: constants repeat.
     pub(super) last_value: Option<u64>,
+    /// The last value repeated the one before: nothing waits for what may follow it.
+    pub(super) constant: bool,
 }
 
 /// What every channel of a scanner shares.
@@ -123,6 +125,7 @@ impl Channel {
             last_separator: true,
             string_start: true,
             last_value: None,
+            constant: false,
         }
     }
 

@@ -111,15 +111,14 @@ impl Judge {
                 return Err(Code::UpstreamMalformed);
             }
             let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set));
+            // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what it ends with
+            // must not hold back every event.
+            channel.constant = false;
             if !text.content {
                 let mut hasher = DefaultHasher::new();
                 raw.hash(&mut hasher);
                 let value = Some(hasher.finish());
-                if channel.last_value == value {
-                    // A constant of the envelope (id, model): read before, and no part of a running text.
-                    channel.restart();
-                    continue;
-                }
+                channel.constant = channel.last_value == value;
                 channel.last_value = value;
             }
             channel.begin_string();
@@ -163,7 +162,11 @@ impl Judge {
     /// Where the first live prefix of any channel begins.
     pub(super) fn live_from(&self) -> Option<u64> {
         let engine = Engine { set: &self.set, owners: &self.owners };
-        self.channels.values().filter_map(|channel| channel.live_from(&engine, self.hold)).min()
+        self.channels
+            .values()
+            .filter(|channel| !channel.constant)
+            .filter_map(|channel| channel.live_from(&engine, self.hold))
+            .min()
     }
 }
 

@@ -4,7 +4,7 @@
 //! (`units`, `text`) find the parts of a stream, `event` the texts of a JSON document, `channel` joins texts over parts and
 //! runs the `automaton` over their folded form, `gate` holds and counts. The invariants, each a property test:
 //!
-//! - for every split of the same bytes: the same output, the same verdict;
+//! - for every split of the same bytes: the same output, the same verdict (`hold_back: exact`, within the limits);
 //! - what is released never holds a byte of a foreign match (`hold_back: exact`);
 //! - a response without a match leaves byte for byte;
 //! - bytes scanned = delivered + withheld + held.

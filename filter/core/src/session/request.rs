@@ -74,12 +74,16 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
         Credential::Forward => {}
         Credential::Strip => edits.remove(token.header().to_owned()),
         Credential::Replace { header, value } => {
-            edits.remove(token.header().to_owned());
+            if token.header() != header {
+                edits.remove(token.header().to_owned());
+            }
             edits.set(header.clone(), value.as_str());
         }
     }
-    // What cannot be read cannot be judged.
-    edits.set("accept-encoding", "identity");
+    // What cannot be read cannot be judged. Without the header an upstream may choose, and is refused if it compresses.
+    if headers.iter().any(|(name, _)| name == b"accept-encoding") {
+        edits.set("accept-encoding", "identity");
+    }
     if text(headers, "content-encoding")?.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Code::EncodingUnsupported);
     }

@@ -3,8 +3,6 @@
 
 mod corpus;
 mod cpu;
-mod explore;
-mod explore2;
 mod load;
 mod proxies;
 mod push;
@@ -15,10 +13,12 @@ mod vm;
 use anyhow::Result;
 use report::Report;
 
+/// A name on the command line, and what it measures.
+type Part = (&'static str, fn(&mut Report) -> Result<()>);
+
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [(&str, fn(&mut Report) -> Result<()>); 6] =
-        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("explore", explore::run), ("explore2", explore2::run)];
+    let parts: [Part; 4] = [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run)];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
