@@ -50,8 +50,8 @@ pub(super) struct Channel {
     string_start: bool,
     /// The whole last value, hashed: constants repeat.
     pub(super) last_value: Option<u64>,
-    /// The last value repeated the one before: nothing waits for what may follow it.
-    pub(super) constant: bool,
+    /// Where the last value begins, if it repeated the one before: what begins in it waits for nothing.
+    pub(super) constant: Option<u64>,
 }
 
 /// What every channel of a scanner shares.
@@ -125,7 +125,7 @@ impl Channel {
             last_separator: true,
             string_start: true,
             last_value: None,
-            constant: false,
+            constant: None,
         }
     }
 
@@ -323,7 +323,7 @@ impl Channel {
 
     /// Where the longest live prefix begins; `None` when nothing is live.
     pub(super) fn live_from(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
-        self.live(engine, hold, &self.states, self.count)
+        self.live(engine, hold, &self.states, self.count).filter(|from| self.constant.is_none_or(|value| *from < value))
     }
 
     /// As [`Channel::live_from`], before the last character was read.

@@ -111,19 +111,19 @@ impl Judge {
                 return Err(Code::UpstreamMalformed);
             }
             let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set));
-            // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what it ends with
-            // must not hold back every event.
-            channel.constant = false;
+            // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what
+            // begins in it must not hold back every event.
+            let place = origin.place(text.start);
+            channel.constant = None;
             if !text.content {
                 let mut hasher = DefaultHasher::new();
                 raw.hash(&mut hasher);
                 let value = Some(hasher.finish());
-                channel.constant = channel.last_value == value;
+                channel.constant = (channel.last_value == value).then_some(place);
                 channel.last_value = value;
             }
             channel.begin_string();
             let engine = Engine { set: &self.set, owners: &self.owners };
-            let place = origin.place(text.start);
             read(channel, &engine, raw, place, text.escaped, &mut self.found);
             self.settle(true)?;
         }
@@ -162,11 +162,7 @@ impl Judge {
     /// Where the first live prefix of any channel begins.
     pub(super) fn live_from(&self) -> Option<u64> {
         let engine = Engine { set: &self.set, owners: &self.owners };
-        self.channels
-            .values()
-            .filter(|channel| !channel.constant)
-            .filter_map(|channel| channel.live_from(&engine, self.hold))
-            .min()
+        self.channels.values().filter_map(|channel| channel.live_from(&engine, self.hold)).min()
     }
 }
 

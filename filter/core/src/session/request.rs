@@ -80,10 +80,8 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
             edits.set(header.clone(), value.as_str());
         }
     }
-    // What cannot be read cannot be judged. Without the header an upstream may choose, and is refused if it compresses.
-    if headers.iter().any(|(name, _)| name == b"accept-encoding") {
-        edits.set("accept-encoding", "identity");
-    }
+    // What cannot be read cannot be judged.
+    edits.set("accept-encoding", "identity");
     if text(headers, "content-encoding")?.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Code::EncodingUnsupported);
     }
