@@ -4,6 +4,9 @@
 //! `index`, `content_index`, `output_index` and `choice_index` of the objects around it. So the deltas of one choice
 //! join over events whatever the dialect, tokens of a list join, and choices do not mix. The index may come after
 //! the string, so channels are resolved when the document has been walked.
+//!
+//! The values of [`ENVELOPE`] members stand for themselves: they are identifiers and enumerations of the protocols, which
+//! no client joins. Joined, a first event's `"role": "assistant"` would wait for a continuation until the stream's end.
 
 use crate::json::{JsonError, Sink, Str, walk};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +21,7 @@ pub(super) struct Text {
     pub(super) escaped: bool,
 }
 
-/// Texts that stand for themselves: keys, numbers, arrays of numbers.
+/// Texts that stand for themselves: keys, numbers, arrays of numbers, values of the envelope.
 pub(super) struct Alone {
     pub(super) start: usize,
     pub(super) len: usize,
@@ -54,6 +57,22 @@ const CONTENT: &[&str] = &[
     "completion",
     "summary",
 ];
+/// Leaves that name things of the protocol, never a piece of a text that goes on in the next event.
+const ENVELOPE: &[&str] = &[
+    "id",
+    "object",
+    "model",
+    "role",
+    "type",
+    "status",
+    "finish_reason",
+    "stop_reason",
+    "done_reason",
+    "system_fingerprint",
+    "service_tier",
+    "created_at",
+    "item_id",
+];
 const INDEXES: &[&str] = &["index", "content_index", "output_index", "choice_index"];
 
 /// Collects the texts of a document.
@@ -66,6 +85,7 @@ pub(super) fn texts(doc: &[u8]) -> Result<Texts, JsonError> {
         open: Vec::new(),
         member: 0,
         content: false,
+        envelope: false,
         index: false,
         texts: Texts::default(),
         owners: Vec::new(),
@@ -87,6 +107,7 @@ struct Collector {
     /// The path of the member whose value comes next.
     member: u64,
     content: bool,
+    envelope: bool,
     index: bool,
     texts: Texts,
     /// Each joined text's frame.
@@ -141,6 +162,7 @@ impl<'a> Sink<'a> for Collector {
         let parent = self.open.last().and_then(|frame| self.frames.get(*frame)).map_or(0, |frame| frame.path);
         self.member = hash((parent, name.as_ref()));
         self.content = CONTENT.contains(&name.as_ref());
+        self.envelope = ENVELOPE.contains(&name.as_ref());
         self.index = INDEXES.contains(&name.as_ref());
         self.texts.alone.push(Alone {
             start: key.start(),
@@ -150,6 +172,11 @@ impl<'a> Sink<'a> for Collector {
         });
     }
     fn string(&mut self, value: Str<'a>) {
+        if self.envelope {
+            let (start, len, escaped) = (value.start(), value.raw().len(), value.has_escapes());
+            self.texts.alone.push(Alone { start, len, escaped, quoted: true });
+            return;
+        }
         self.owners.push(self.open.last().copied().unwrap_or(usize::MAX));
         self.texts.joined.push(Text {
             channel: self.member,
