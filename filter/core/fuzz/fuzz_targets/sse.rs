@@ -85,7 +85,9 @@ fuzz_target!(|input: &[u8]| {
         if media == Media::Json {
             assert!(json::parse(&whole.out).is_ok(), "{:?} is no JSON: {what}", String::from_utf8_lossy(&whole.out));
         }
-        if matches!(media, Media::Json | Media::Text) {
+        // Text that was no JSON and is JSON without its match is another document, with other texts.
+        let same_kind = json::parse(&whole.out).is_ok() == json::parse(body).is_ok();
+        if media == Media::Json || (media == Media::Text && same_kind) {
             let again = run(scanner(&set, media, OnDetect::Block, hold, WIDE), std::iter::once(whole.out.as_slice()));
             assert_eq!(again.blocked, None, "{:?} still matches: {what}", String::from_utf8_lossy(&whole.out));
         }
