@@ -117,7 +117,7 @@ fn one_token_in_one_place() {
 
 #[test]
 fn our_headers_are_ours() {
-    let stack = stack();
+    let stack = &Stack::builder("headers").policy(&policy()).start().unwrap();
     let request = stack.llm("GET", "/v1/models").bearer(&mint::token("acme"));
     let request = request
         .header("X-Partywall-Tenant", "beta")
