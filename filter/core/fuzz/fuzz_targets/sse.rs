@@ -89,7 +89,13 @@ fuzz_target!(|input: &[u8]| {
         let same_kind = json::parse(&whole.out).is_ok() == json::parse(body).is_ok();
         if media == Media::Json || (media == Media::Text && same_kind) {
             let again = run(scanner(&set, media, OnDetect::Block, hold, WIDE), std::iter::once(whole.out.as_slice()));
-            assert_eq!(again.blocked, None, "{:?} still matches: {what}", String::from_utf8_lossy(&whole.out));
+            // Malformed it may be: "[redacted]" in text that looks like events reads like JSON that is none.
+            assert_ne!(
+                again.blocked,
+                Some(Code::FingerprintMatch),
+                "{:?} still matches: {what}",
+                String::from_utf8_lossy(&whole.out)
+            );
         }
     }
 });
