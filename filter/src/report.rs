@@ -53,7 +53,12 @@ impl Reporter {
         }
         totals.hits = totals.hits.saturating_add(u64::try_from(decision.hits.len()).unwrap_or(0));
         totals.dropped = totals.dropped.saturating_add(decision.dropped);
-        let record = Record { json: serde_json::to_vec(decision).unwrap_or_default(), alert: decision.is_alert() };
+        // A record that cannot be written would spoil every report that it is in.
+        let Ok(json) = serde_json::to_vec(decision) else {
+            self.lost = self.lost.saturating_add(1);
+            return 1;
+        };
+        let record = Record { json, alert: decision.is_alert() };
         self.urgent |= record.alert;
         self.queue.push_back(record);
         self.trim()

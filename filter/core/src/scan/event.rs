@@ -122,11 +122,13 @@ fn hash(parts: impl Hash) -> u64 {
 
 impl Collector {
     fn begin(&mut self) {
+        self.envelope = false;
         self.frames.push(Frame { parent: self.open.last().copied(), path: self.member, index: 0 });
         self.open.push(self.frames.len().saturating_sub(1));
     }
 
     fn end(&mut self) {
+        self.envelope = false;
         if let Some(frame) = self.open.pop() {
             self.member = self.frames.get(frame).map_or(0, |frame| frame.path);
         }
@@ -172,7 +174,8 @@ impl<'a> Sink<'a> for Collector {
         });
     }
     fn string(&mut self, value: Str<'a>) {
-        if self.envelope {
+        // Only the member's own string: what stands in a list, there or after it, may be a running text.
+        if std::mem::take(&mut self.envelope) {
             let (start, len, escaped) = (value.start(), value.raw().len(), value.has_escapes());
             self.texts.alone.push(Alone { start, len, escaped, quoted: true });
             return;
