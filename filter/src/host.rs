@@ -6,8 +6,11 @@
 //! closed on. The host owns nothing after a call; buffers that it hands out were allocated by the SDK's
 //! `proxy_on_memory_allocate` as `Vec<u8>` with capacity = length.
 
+use partywall_core::verdict::OwnCall;
+use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 /// The host refused a call; the number is its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +168,23 @@ pub fn remove_header(kind: MapType, name: &str) -> Result<(), Error> {
         OK | NOT_FOUND => Ok(()),
         status => Err(Error(status)),
     }
+}
+
+/// Sends a request of our own; `None` when it could not even leave. The SDK's wrapper is used because only it makes the
+/// answer find its context; it panics on no status that Envoy gives for a call.
+pub fn call(call: &OwnCall, timeout: Duration) -> Option<u32> {
+    let mut headers =
+        vec![(":method", call.method), (":path", call.path.as_str()), (":authority", call.authority.as_str())];
+    for (name, value) in &call.headers {
+        headers.push((name.as_str(), std::str::from_utf8(value).ok()?));
+    }
+    let body = Some(call.body.as_slice()).filter(|body| !body.is_empty());
+    dispatch_http_call(&call.cluster, headers, body, vec![], timeout).ok()
+}
+
+/// The head and body of the answer to a request of our own.
+pub fn call_answer(size: usize) -> Result<(Pairs, Vec<u8>), Error> {
+    Ok((headers(MapType::HttpCallResponseHeaders)?, body(BufferType::HttpCallResponseBody, 0, size)?))
 }
 
 /// Answers the client in the upstream's stead.

@@ -9,11 +9,12 @@ use crate::host;
 use crate::root::Shared;
 use partywall_core::error::{Code, Shape};
 use partywall_core::session::{Session, Standing};
-use partywall_core::verdict::{Edits, Reply, Step};
+use partywall_core::verdict::{Edits, OwnCall, Reply, Step};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One HTTP stream.
 pub struct Stream {
@@ -22,7 +23,12 @@ pub struct Stream {
     /// The response's head has left; an answer of ours can no longer replace it.
     head_sent: bool,
     over: Over,
+    /// A request of our own whose answer is awaited.
+    awaited: Option<u32>,
 }
+
+/// How long a database may take to answer a request of our own.
+const OWN_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether there is still something to decide.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +67,13 @@ impl Stream {
     /// A stream under the snapshot that holds now.
     pub fn new(shared: Rc<RefCell<Shared>>) -> Self {
         let standing = shared.try_borrow().map_or(Standing::Missing, |shared| shared.standing());
-        Self { session: Session::new(standing, host::now_ms()), shared, head_sent: false, over: Over::No }
+        Self {
+            session: Session::new(standing, host::now_ms()),
+            shared,
+            head_sent: false,
+            over: Over::No,
+            awaited: None,
+        }
     }
 
     fn apply(&mut self, side: Side, size: usize, step: Step) -> Action {
@@ -71,6 +83,7 @@ impl Stream {
             Step::Replace(edits, body) => {
                 edit(side, edits).and_then(|()| host::set_body(side.body(), size, &body)).map(|()| Action::Continue)
             }
+            Step::Call(call) => return self.call(&call),
             Step::Reply(reply) => return self.reply(&reply),
             Step::Reset => return self.cut(),
         };
@@ -85,6 +98,20 @@ impl Stream {
                     &format!("partywall: the host refused a call (status {}): stream refused", error.0),
                 );
                 self.give_up()
+            }
+        }
+    }
+
+    /// Asks in the client's stead; the request stays where it is until the answer has come.
+    fn call(&mut self, call: &OwnCall) -> Action {
+        match host::call(call, OWN_CALL_TIMEOUT) {
+            Some(token) => {
+                self.awaited = Some(token);
+                Action::Pause
+            }
+            None => {
+                let step = self.session.call_answer(None);
+                self.apply(Side::Request, 0, step)
             }
         }
     }
@@ -120,16 +147,32 @@ impl Stream {
 }
 
 fn edit(side: Side, edits: Edits) -> Result<(), host::Error> {
+    let reroute = edits.set.iter().any(|(name, _)| name == ":path" || name == "x-partywall-cluster");
     for name in &edits.remove {
         host::remove_header(side.headers(), name)?;
     }
     for (name, value) in &edits.set {
         host::set_header(side.headers(), name, value)?;
     }
+    if reroute && matches!(side, Side::Request) {
+        // The route was chosen before we named the cluster.
+        host::foreign("clear_route_cache", b"");
+    }
     Ok(())
 }
 
-impl Context for Stream {}
+impl Context for Stream {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        if self.over != Over::No || self.awaited != Some(token) {
+            return;
+        }
+        self.awaited = None;
+        // A failed call has no headers at all, and must not be asked for any.
+        let answer = if headers == 0 { None } else { host::call_answer(size).ok() };
+        let step = self.session.call_answer(answer.as_ref().map(|(headers, body)| (headers.as_slice(), body.clone())));
+        let _ = self.apply(Side::Request, 0, step);
+    }
+}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {

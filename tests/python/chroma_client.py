@@ -6,6 +6,7 @@ usage: chroma_client.py EDGE_PORT CHROMA_PORT ACME_TOKEN BETA_TOKEN
 import sys
 
 import chromadb
+import httpx
 from chromadb.config import Settings
 
 edge, direct, acme_token, beta_token = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -30,7 +31,7 @@ def refused(call, *words):
 acme, beta = client(acme_token), client(beta_token)
 docs = acme.get_or_create_collection("docs", embedding_function=None)
 theirs = beta.get_collection("docs", embedding_function=None)
-assert docs.id == theirs.id
+assert docs.id != theirs.id  # one collection, sealed to each tenant
 
 docs.add(
     ids=["a", "b", "c"],
@@ -75,9 +76,14 @@ assert docs.get()["ids"] == ["a", "c"]
 assert theirs.get()["ids"] == ["a", "b", "z"]
 
 assert [c.name for c in acme.list_collections()] == ["docs"]
-refused(lambda: docs.count(), "endpoint_unknown", "403")
+assert (docs.count(), theirs.count()) == (2, 3)
+assert (acme.count_collections(), acme.list_collections()[0].id) == (1, docs.id)
 refused(lambda: acme.create_collection("mine", embedding_function=None), "namespace_forbidden", "403")
-refused(lambda: acme.delete_collection("docs"), "endpoint_unknown", "403")
+refused(lambda: acme.delete_collection("docs"), "namespace_forbidden", "403")
+stolen = f"http://127.0.0.1:{edge}/api/v2/tenants/default_tenant/databases/default_database/collections/{theirs.id}"
+headers = {"Authorization": f"Bearer {acme_token}", "Host": "chroma.test"}
+assert httpx.post(f"{stolen}/get", json={}, headers=headers).status_code == 404
+assert httpx.get(f"{stolen}/count", headers=headers).status_code == 404
 refused(lambda: docs.modify(name="stolen"), "endpoint_unknown", "403")
 refused(lambda: acme.reset(), "endpoint_unknown", "403", "disabled")
 

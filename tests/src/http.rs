@@ -167,6 +167,13 @@ impl Request {
         self
     }
 
+    /// Sets a body whose media type is among the headers.
+    pub fn raw_body(mut self, body: Vec<u8>) -> Self {
+        self = self.header("content-length", &body.len().to_string());
+        self.body = Some(body);
+        self
+    }
+
     /// The request's bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();

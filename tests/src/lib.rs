@@ -1,13 +1,15 @@
 //! The harness: real processes on free loopback ports, and clients that can misbehave.
 //!
-//! `stack` starts control plane, Envoy, Chroma and the scripted LLM; `http` sends and reads HTTP byte by byte; `mint` signs
-//! tokens; `cases` reads cases that are data. Everything that was started ends with the process that started it.
+//! `fakes` are backends that cannot be had; `stack` starts control plane, Envoy, Chroma and the scripted LLM; `http` sends and reads HTTP byte by byte; `mint` signs
+//! tokens; `cases` reads cases that are data; `rag` has a surface of every vector database. Everything that was started ends with the process that started it.
 
 pub mod cases;
+pub mod fakes;
 pub mod http;
 pub mod llm;
 pub mod mint;
 pub mod process;
+pub mod rag;
 pub mod stack;
 pub mod tap;
 pub mod tokens;

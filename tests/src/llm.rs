@@ -183,7 +183,7 @@ fn line(reader: &mut impl BufRead) -> Option<String> {
     (count > 0).then(|| String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
-fn receive(reader: &mut impl BufRead) -> Option<Received> {
+pub(crate) fn receive(reader: &mut impl BufRead) -> Option<Received> {
     let mut request = Received { line: line(reader)?, headers: Vec::new(), body: Vec::new() };
     while let Some((name, value)) = line(reader)?.split_once(':') {
         request.headers.push((name.to_lowercase(), value.trim().to_owned()));
@@ -205,7 +205,7 @@ fn receive(reader: &mut impl BufRead) -> Option<Received> {
     Some(request)
 }
 
-fn play(out: &mut TcpStream, script: &Script) -> std::io::Result<()> {
+pub(crate) fn play(out: &mut TcpStream, script: &Script) -> std::io::Result<()> {
     if let Some(raw) = &script.raw {
         return out.write_all(raw);
     }

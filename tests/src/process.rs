@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A running process, ended on drop.
@@ -91,11 +92,15 @@ impl Drop for Process {
     }
 }
 
-/// A free loopback port.
+/// A free loopback port: below those that the system gives to outgoing connections, and never the same one twice in a
+/// process. Each process begins elsewhere.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const RANGE: u16 = 12_000;
+    let start = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(RANGE)).unwrap_or(0);
+    (0..RANGE)
+        .map(|_| 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed) % RANGE) % RANGE)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("no free port")
 }
 

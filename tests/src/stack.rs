@@ -18,6 +18,7 @@ pub struct Builder {
     envoy: bool,
     template: String,
     workers: usize,
+    chroma_port: Option<u16>,
 }
 
 /// What runs. Everything ends with it.
@@ -67,6 +68,7 @@ impl Stack {
             envoy: true,
             template: envoy_template(),
             workers: 1,
+            chroma_port: None,
         }
     }
 
@@ -315,6 +317,12 @@ impl Builder {
         self
     }
 
+    /// With something else at this port where Chroma would be.
+    pub fn chroma_at(mut self, port: u16) -> Self {
+        self.chroma_port = Some(port);
+        self
+    }
+
     /// With so many Envoy workers.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -329,7 +337,7 @@ impl Builder {
         let directory = root().join("target/e2e").join(&self.name);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory)?;
-        let chroma_port = free_port();
+        let chroma_port = self.chroma_port.unwrap_or_else(free_port);
         let mut stack = Stack {
             directory: directory.clone(),
             llm: Llm::start(),

@@ -77,6 +77,7 @@ fn unknown(path: &str, name: &str) -> String {
 fn default(row: &Row) -> Json {
     match row.kind {
         Kind::Size => size(row.default).map_or(Json::Null, Json::from),
+        Kind::Count => row.default.parse::<u64>().map_or(Json::Null, Json::from),
         Kind::Duration => duration(row.default).map_or(Json::Null, Json::from),
         Kind::Bool(_) => Json::from(row.default == "true"),
         _ => Json::from(row.default),
@@ -130,6 +131,9 @@ fn one(key: &Node, node: &Node, row: &Row, problems: &mut Vec<Problem>) -> Json 
         Kind::Duration => scalar
             .and_then(duration)
             .map_or_else(|| fail(node, format!("`{path}` must be a duration like 30s, 5m or 1h")), Json::from),
+        Kind::Count => scalar
+            .and_then(|text| text.parse::<u64>().ok())
+            .map_or_else(|| fail(node, format!("`{path}` must be a whole number")), Json::from),
         Kind::Choice(choices) => match choices.iter().find(|(name, _)| Some(*name) == scalar) {
             Some((name, None)) => Json::from(*name),
             Some((name, Some(what))) => fail(node, format!("`{path}: {name}` is not yet available ({what})")),

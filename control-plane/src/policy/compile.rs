@@ -1,11 +1,12 @@
 //! From a checked policy to what the filters get. Secrets are read here, from the control plane's environment and
 //! files; keys come from the `jwks` cache. The result is compiled by the core itself before it is accepted.
 
-use super::types::{IssuerPolicy, Policy, Secret, SurfacePolicy};
+use super::types::{IssuerPolicy, Policy, Rag, RagPolicy, Secret, SurfacePolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use partywall_core::scan::FingerprintSet;
 use partywall_core::snapshot::{Snapshot, wire};
+use partywall_core::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -102,12 +103,29 @@ pub struct Compiled {
     pub fetched: Vec<Fetched>,
     /// How long a filter may serve without hearing from us.
     pub max_age_s: u64,
+    /// How the control plane reaches the databases.
+    #[serde(default)]
+    pub reach: Vec<Reach>,
+    /// Whether namespaces of results are counted, and above how many foreign ones an alert leaves.
+    #[serde(default)]
+    pub statistics: Option<u64>,
 }
 
 impl Compiled {
+    /// The surfaces.
+    pub fn surfaces(&self) -> &[wire::Surface] {
+        &self.content.surfaces
+    }
+
     /// What the filters get, with these keys of the issuers and these tenants.
-    pub fn content(&self, keys: &dyn Fn(&str) -> Vec<Value>, tenants: Vec<wire::Tenant>) -> wire::Content {
+    pub fn content(
+        &self,
+        keys: &dyn Fn(&str) -> Vec<Value>,
+        tenants: Vec<wire::Tenant>,
+        seal_key: String,
+    ) -> wire::Content {
         let mut content = self.content.clone();
+        content.seal_key = seal_key;
         content.tenants = tenants;
         for issuer in &mut content.identity.issuers {
             if let Some(fetched) = self.fetched.iter().find(|fetched| fetched.issuer == issuer.issuer) {
@@ -168,10 +186,16 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         },
         segments: Vec::new(),
         removed: Vec::new(),
+        // Only to be compiled; the real one is put in when it is published.
+        seal_key: base64::engine::general_purpose::STANDARD.encode([0; 32]),
     };
     // The filter's own compiler has the last word, before anything is accepted.
     Snapshot::compile(1, &content, Rc::new(FingerprintSet::empty())).map_err(|error| CompileError(error.0))?;
-    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age })
+    let reach =
+        policy.surfaces.iter().filter_map(|surface| compile_reach(surface).transpose()).collect::<Result<_, _>>()?;
+    let monitoring = &policy.leakage_detection.statistical_monitoring;
+    let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
+    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics })
 }
 
 fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {
@@ -188,17 +212,10 @@ fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Sur
             _ => wire::Credential::Strip,
         },
     };
-    let chroma = match (&surface.chroma, &policy.rag) {
+    let rag = match (&surface.rag, &policy.rag) {
         (None, _) => None,
-        (Some(_), None) => return Err(bad("a vector database needs the block `rag`".to_owned())),
-        (Some(chroma), Some(rag)) => Some(wire::Chroma {
-            tenant: chroma.tenant.clone(),
-            database: chroma.database.clone(),
-            collections: chroma.collections.clone(),
-            create: chroma.create,
-            namespace_key: rag.namespace_config.namespace_key.clone(),
-            namespace_format: rag.namespace_config.namespace_format.clone(),
-        }),
+        (Some(_), None) => return Err(bad("a vector database needs the block `rag` at the top".to_owned())),
+        (Some(own), Some(common)) => Some(compile_rag(surface, own, common).map_err(bad)?),
     };
     Ok(wire::Surface {
         name: surface.name.clone(),
@@ -211,8 +228,93 @@ fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Sur
             response_bytes: surface.limits.response_bytes,
             event_bytes: surface.limits.event_bytes,
         },
-        chroma,
+        rag,
     })
+}
+
+fn compile_rag(surface: &SurfacePolicy, own: &RagPolicy, common: &Rag) -> Result<wire::Rag, String> {
+    let tenant = |id: &str| TenantId::parse(id).map_err(|error| format!("rag.tenants ({id}): {error}"));
+    let shared = match surface.kind {
+        wire::SurfaceKind::Chroma => "default_database",
+        wire::SurfaceKind::Milvus => "default",
+        wire::SurfaceKind::Postgrest => "public",
+        _ => "",
+    };
+    Ok(wire::Rag {
+        strategy: own.isolation_strategy.unwrap_or(common.isolation_strategy),
+        namespace_key: common.namespace_config.namespace_key.clone(),
+        namespace_format: common.namespace_config.namespace_format.clone(),
+        collections: own.collections.clone(),
+        create: own.create,
+        collection_format: own.collection_format.clone(),
+        database: own.database.clone().unwrap_or_else(|| shared.to_owned()),
+        database_format: own.database_format.clone().unwrap_or_default(),
+        chroma_tenant: own.chroma_tenant.clone(),
+        id_field: own.id_field.clone(),
+        cluster: own.cluster.clone(),
+        cluster_format: own.cluster_format.clone(),
+        overrides: own
+            .tenants
+            .iter()
+            .map(|other| {
+                Ok(wire::Override {
+                    tenant: tenant(&other.id)?,
+                    strategy: other.isolation_strategy,
+                    cluster: other.cluster.clone(),
+                })
+            })
+            .collect::<Result<_, String>>()?,
+    })
+}
+
+/// How the control plane itself reaches a surface's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The surface.
+    pub surface: String,
+    /// The address, with `{tenant_id}` where it depends on the tenant.
+    pub url: String,
+    /// Addresses of single tenants.
+    pub own: Vec<(TenantId, String)>,
+    /// The credential: a header and its value.
+    pub credential: Option<(String, String)>,
+}
+
+impl Reach {
+    /// The address for a tenant, without a trailing slash.
+    pub fn url(&self, tenant: &TenantId) -> String {
+        let own = self.own.iter().find(|(id, _)| id == tenant).map(|(_, url)| url);
+        own.unwrap_or(&self.url).replace("{tenant_id}", tenant.as_str()).trim_end_matches('/').to_owned()
+    }
+}
+
+fn compile_reach(surface: &SurfacePolicy) -> Result<Option<Reach>, CompileError> {
+    let bad = |why: String| CompileError(format!("surfaces ({}): {why}", surface.name));
+    let Some(rag) = &surface.rag else { return Ok(None) };
+    let Some(backend) = &rag.backend else {
+        if rag.tenants.iter().any(|tenant| tenant.backend_url.is_some()) {
+            return Err(bad("rag.tenants.backend_url needs the block `rag.backend`".to_owned()));
+        }
+        return Ok(None);
+    };
+    let mut own = Vec::new();
+    for tenant in &rag.tenants {
+        let id = TenantId::parse(&tenant.id).map_err(|error| bad(format!("rag.tenants ({}): {error}", tenant.id)))?;
+        own.extend(tenant.backend_url.clone().map(|url| (id, url)));
+    }
+    for url in own.iter().map(|(_, url)| url).chain([&backend.url]) {
+        if reqwest::Url::parse(&url.replace("{tenant_id}", "t")).is_err() {
+            return Err(bad(format!("rag.backend.url: {url:?} is no address like http://chroma:8000")));
+        }
+    }
+    let credential = match (&backend.value, &backend.value_env, &backend.value_file) {
+        (None, None, None) => None,
+        (value, env, file) => {
+            let value = pick(value, env, file, "rag.backend.value").map_err(bad)?;
+            Some((backend.header.clone(), value))
+        }
+    };
+    Ok(Some(Reach { surface: surface.name.clone(), url: backend.url.clone(), own, credential }))
 }
 
 /// A published key as verification keys: one for each allowed algorithm that it fits. A key that says what it is for is

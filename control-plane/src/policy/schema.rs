@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Bool(Option<bool>),
     /// Bytes: `512KiB`, `1MiB`, or a number.
     Size,
+    /// A whole number.
+    Count,
     /// Time: `30s`, `5m`, `1h`, or seconds.
     Duration,
     /// A JSON-like tree that is passed on.
@@ -47,7 +49,7 @@ const fn later(path: &'static str, what: &'static str) -> Row {
 }
 
 const SEALS: Option<&str> = Some("roll-out modes");
-const STRATEGIES: Option<&str> = Some("further strategies");
+const STRATEGIES: Kind = Kind::Choice(&[("namespace", None), ("separate_collection", None), ("separate_db", None)]);
 
 pub(super) const ROWS: &[Row] = &[
     must("multi_tenant", Kind::Map, "Who a request belongs to."),
@@ -75,8 +77,8 @@ pub(super) const ROWS: &[Row] = &[
     key("rag", Kind::Map, "", "How retrieval is partitioned. Required where a surface is a vector database."),
     must(
         "rag.isolation_strategy",
-        Kind::Choice(&[("namespace", None), ("separate_collection", STRATEGIES), ("separate_db", STRATEGIES)]),
-        "`namespace`: one collection, every record marked and every query forced into its tenant's namespace.",
+        STRATEGIES,
+        "`namespace`: one collection for all; `separate_collection`: one for each tenant; `separate_db`: a database or backend for each. In all of them records are marked, queries forced into the tenant's namespace and results verified. A surface, and a tenant in it, may have another.",
     ),
     must("rag.namespace_config", Kind::Map, "The namespace."),
     must("rag.namespace_config.namespace_key", Kind::Text, "The metadata key that carries the namespace."),
@@ -100,7 +102,19 @@ pub(super) const ROWS: &[Row] = &[
         "drop_and_alert",
         "A foreign or unmarked result is dropped, the rest is returned, an alert leaves.",
     ),
-    later("rag.tenant_offboarding", "offboarding"),
+    key("rag.tenant_offboarding", Kind::Map, "", "What happens to the records of a tenant that leaves."),
+    key(
+        "rag.tenant_offboarding.delete_namespace",
+        Kind::Bool(Some(true)),
+        "true",
+        "`partywall tenant offboard` deletes the tenant's namespace in every vector database. It cannot be turned off.",
+    ),
+    key(
+        "rag.tenant_offboarding.verification_scan",
+        Kind::Bool(Some(true)),
+        "true",
+        "Then it searches until nothing remains, and says so in a signed receipt. It cannot be turned off.",
+    ),
     later("encryption", "keys per tenant"),
     key("leakage_detection", Kind::Map, "", "What happens to responses."),
     key(
@@ -139,7 +153,19 @@ pub(super) const ROWS: &[Row] = &[
         "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
     ),
     later("leakage_detection.context_validation", "context validation"),
-    later("leakage_detection.statistical_monitoring", "namespace statistics"),
+    key("leakage_detection.statistical_monitoring", Kind::Map, "", "Whose results retrieval brings."),
+    key(
+        "leakage_detection.statistical_monitoring.track_namespace_distribution",
+        Kind::Bool(None),
+        "true",
+        "Whether the namespaces of retrieved results are counted, per surface and tenant.",
+    ),
+    key(
+        "leakage_detection.statistical_monitoring.alert_threshold",
+        Kind::Count,
+        "0",
+        "More foreign results than this within an hour, for one surface and tenant, are an alert; `0`: even one.",
+    ),
     later("leakage_detection.isolation_audit", "isolation audits"),
     must("identity", Kind::Map, "Whose tokens count."),
     key(
@@ -184,7 +210,17 @@ pub(super) const ROWS: &[Row] = &[
     must("surfaces[].name", Kind::Text, "Its name in metrics and records."),
     must(
         "surfaces[].kind",
-        Kind::Choice(&[("openai", None), ("chroma", None)]),
+        Kind::Choice(&[
+            ("openai", None),
+            ("chroma", None),
+            ("qdrant", None),
+            ("pinecone", None),
+            ("weaviate", None),
+            ("milvus", None),
+            ("elasticsearch", None),
+            ("opensearch", None),
+            ("postgrest", None),
+        ]),
         "What is spoken there; see `docs/surfaces.md`.",
     ),
     must("surfaces[].hosts", Kind::Texts, "Hosts that it answers to, lower case, without port; `\"*\"` for any."),
@@ -218,11 +254,77 @@ pub(super) const ROWS: &[Row] = &[
         "256KiB",
         "The largest event of a stream, and the most that is held back of one.",
     ),
-    key("surfaces[].chroma", Kind::Map, "", "`kind: chroma`: the shared place."),
-    key("surfaces[].chroma.tenant", Kind::Text, "default_tenant", "Chroma's own tenant in paths."),
-    key("surfaces[].chroma.database", Kind::Text, "default_database", "Chroma's database in paths."),
-    must("surfaces[].chroma.collections", Kind::Texts, "Collections that clients may open by name."),
-    key("surfaces[].chroma.create", Kind::Bool(None), "false", "Whether clients may create those collections."),
+    key("surfaces[].rag", Kind::Map, "", "Vector databases: where the tenants' records are. Required for them."),
+    must("surfaces[].rag.collections", Kind::Texts, "Collections (indexes, classes, tables) that clients may name."),
+    key("surfaces[].rag.create", Kind::Bool(None), "false", "Whether clients may create those collections."),
+    key("surfaces[].rag.isolation_strategy", STRATEGIES, "", "As `rag.isolation_strategy`, which holds without it."),
+    key(
+        "surfaces[].rag.collection_format",
+        Kind::Text,
+        "{tenant_id}.{collection}",
+        "`separate_collection`: the database's name for a tenant's own collection.",
+    ),
+    key(
+        "surfaces[].rag.database",
+        Kind::Text,
+        "",
+        "The shared database: Chroma's (`default_database`), Milvus' (`default`), PostgREST's schema (`public`).",
+    ),
+    key(
+        "surfaces[].rag.database_format",
+        Kind::Text,
+        "",
+        "`separate_db`: a tenant's own database or schema in the same backend, with `{tenant_id}`.",
+    ),
+    key("surfaces[].rag.chroma_tenant", Kind::Text, "default_tenant", "Chroma's own tenant in paths."),
+    key("surfaces[].rag.id_field", Kind::Text, "id", "Milvus, PostgREST: the primary key's field."),
+    key(
+        "surfaces[].rag.cluster",
+        Kind::Text,
+        "",
+        "Envoy's cluster of the backend: sent to the route as `x-partywall-cluster` (`cluster_header`), and asked directly where a request without body needs one (Chroma's `count`).",
+    ),
+    key(
+        "surfaces[].rag.cluster_format",
+        Kind::Text,
+        "",
+        "`separate_db`: Envoy's cluster of a tenant's own backend, with `{tenant_id}`.",
+    ),
+    key(
+        "surfaces[].rag.backend",
+        Kind::Map,
+        "",
+        "How the control plane itself reaches the database: for offboarding, `adopt` and changes of strategy.",
+    ),
+    must(
+        "surfaces[].rag.backend.url",
+        Kind::Text,
+        "Its address, e.g. `http://chroma:8000`; `{tenant_id}` in it stands for the tenant.",
+    ),
+    key(
+        "surfaces[].rag.backend.header",
+        Kind::Text,
+        "authorization",
+        "The header of the control plane's own credential.",
+    ),
+    key(
+        "surfaces[].rag.backend.value",
+        Kind::Text,
+        "",
+        "Its value. At most one of `value`, `value_env`, `value_file`.",
+    ),
+    key("surfaces[].rag.backend.value_env", Kind::Text, "", "The environment variable that holds it."),
+    key("surfaces[].rag.backend.value_file", Kind::Text, "", "The file that holds it."),
+    key("surfaces[].rag.tenants", Kind::Maps, "", "Tenants for whom another strategy holds."),
+    must("surfaces[].rag.tenants[].id", Kind::Text, "Who."),
+    must("surfaces[].rag.tenants[].isolation_strategy", STRATEGIES, "How."),
+    key("surfaces[].rag.tenants[].cluster", Kind::Text, "", "Envoy's cluster, where it is not the strategy's."),
+    key(
+        "surfaces[].rag.tenants[].backend_url",
+        Kind::Text,
+        "",
+        "The database's address, where it is not `backend.url`.",
+    ),
     key(
         "tenants",
         Kind::Maps,
@@ -255,6 +357,7 @@ pub fn reference_markdown() -> String {
             Kind::Bool(None) => "`true`, `false`".to_owned(),
             Kind::Bool(Some(only)) => format!("`{only}`"),
             Kind::Size => "size (`512KiB`)".to_owned(),
+            Kind::Count => "number".to_owned(),
             Kind::Duration => "duration (`30s`)".to_owned(),
             Kind::Tree => "tree".to_owned(),
             Kind::Later(_) => "*not yet available*".to_owned(),

@@ -28,6 +28,7 @@ pub struct MultiTenant {
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct Rag {
+    pub isolation_strategy: partywall_core::snapshot::wire::Strategy,
     pub namespace_config: NamespaceConfig,
 }
 
@@ -44,11 +45,30 @@ pub struct LeakageDetection {
     pub enabled: bool,
     #[serde(default)]
     pub cross_tenant_output_scan: OutputScan,
+    #[serde(default)]
+    pub statistical_monitoring: Statistics,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub track_namespace_distribution: bool,
+    pub alert_threshold: u64,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { track_namespace_distribution: true, alert_threshold: 0 }
+    }
 }
 
 impl Default for LeakageDetection {
     fn default() -> Self {
-        Self { enabled: true, cross_tenant_output_scan: OutputScan::default() }
+        Self {
+            enabled: true,
+            cross_tenant_output_scan: OutputScan::default(),
+            statistical_monitoring: Statistics::default(),
+        }
     }
 }
 
@@ -107,7 +127,7 @@ pub struct SurfacePolicy {
     pub credential: Option<CredentialPolicy>,
     #[serde(default)]
     pub limits: LimitsPolicy,
-    pub chroma: Option<ChromaPolicy>,
+    pub rag: Option<RagPolicy>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -136,11 +156,39 @@ impl Default for LimitsPolicy {
 
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
-pub struct ChromaPolicy {
-    pub tenant: String,
-    pub database: String,
+pub struct RagPolicy {
     pub collections: Vec<String>,
     pub create: bool,
+    pub isolation_strategy: Option<partywall_core::snapshot::wire::Strategy>,
+    pub collection_format: String,
+    pub database: Option<String>,
+    pub database_format: Option<String>,
+    pub chroma_tenant: String,
+    pub id_field: String,
+    pub cluster: Option<String>,
+    pub cluster_format: Option<String>,
+    pub backend: Option<BackendPolicy>,
+    #[serde(default)]
+    pub tenants: Vec<OverridePolicy>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct BackendPolicy {
+    pub url: String,
+    pub header: String,
+    pub value: Option<String>,
+    pub value_env: Option<String>,
+    pub value_file: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct OverridePolicy {
+    pub id: String,
+    pub isolation_strategy: partywall_core::snapshot::wire::Strategy,
+    pub cluster: Option<String>,
+    pub backend_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -16,6 +16,8 @@ use crate::segments::Segments;
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
 use anyhow::{Context, Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use partywall_core::scan::{self, Entry};
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
@@ -180,6 +182,7 @@ impl App {
     }
 
     fn content(
+        &self,
         compiled: &Compiled,
         tenants: &BTreeMap<TenantId, TenantRecord>,
         jwks: &BTreeMap<String, Cached>,
@@ -188,12 +191,13 @@ impl App {
             .values()
             .map(|t| wire::Tenant { id: t.id.clone(), status: t.status, tokens_not_before: t.tokens_not_before })
             .collect();
-        compiled.content(&|issuer| jwks.get(issuer).map(Cached::usable).unwrap_or_default(), tenants)
+        let seal_key = STANDARD.encode(self.key.derive(b"partywall seal key v1"));
+        compiled.content(&|issuer| jwks.get(issuer).map(Cached::usable).unwrap_or_default(), tenants, seal_key)
     }
 
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
-        let mut content = Self::content(compiled, &model.tenants, &model.jwks);
+        let mut content = self.content(compiled, &model.tenants, &model.jwks);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         self.published.send_replace(Published {
             revision: model.revision.max(1),

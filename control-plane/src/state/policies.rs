@@ -15,7 +15,7 @@ impl App {
     /// # Errors
     /// When they could not.
     pub fn try_policy(&self, compiled: &Compiled, fetched: &BTreeMap<String, Cached>) -> Result<()> {
-        let content = Self::content(compiled, &self.model().tenants, fetched);
+        let content = self.content(compiled, &self.model().tenants, fetched);
         let none = std::rc::Rc::new(scan::FingerprintSet::empty());
         partywall_core::snapshot::Snapshot::compile(1, &content, none)
             .map(|_| ())

@@ -10,6 +10,18 @@ pub enum Shape {
     OpenAi,
     /// `{"error":CODE,"message":…}`, as Chroma answers.
     Chroma,
+    /// `{"status":{"error":…},"time":0}`, as Qdrant answers.
+    Qdrant,
+    /// `{"code":3,"message":…,"details":[]}`, as Pinecone answers.
+    Pinecone,
+    /// `{"error":[{"message":…}]}`, as Weaviate answers.
+    Weaviate,
+    /// `{"code":1100,"message":…}`, as Milvus answers.
+    Milvus,
+    /// `{"error":{"type","reason"},"status":…}`, as Elasticsearch and OpenSearch answer.
+    Elastic,
+    /// `{"code","message","details","hint"}`, as PostgREST answers.
+    Postgrest,
     /// RFC 9457 `application/problem+json`; used where no surface is known yet.
     Problem,
 }
@@ -64,6 +76,9 @@ codes! {
     FieldUnknown "field_unknown" 400 "the request body has a field that this endpoint does not know" "Remove the field.";
     FieldInvalid "field_invalid" 400 "a field of the request body has a type or value that this endpoint does not take" "Compare the body with the backend's documentation.";
     NamespaceForbidden "namespace_forbidden" 403 "the request names a database, tenant or collection outside the tenant's namespace" "Use the names that the operator has configured.";
+    PlaceUnavailable "place_unavailable" 503 "the tenant's place in this database cannot be reached this way" "Ask the operator: the tenant's id cannot be part of a name there, or the surface names no cluster.";
+    NotFound "not_found" 404 "there is no such record in the tenant's namespace" "Check the id.";
+    UpstreamUnavailable "upstream_unavailable" 502 "the database did not answer the filter's own request" "Retry; if it persists, ask the operator.";
     FingerprintMatch "fingerprint_match" 403 "the response was withheld: it holds content that belongs to another tenant" "The operator has been alerted; quote the request id.";
     UpstreamEncodingUnsupported "upstream_encoding_unsupported" 502 "the upstream sent an encoded response, which cannot be checked" "Ask the operator to turn compression off between proxy and upstream.";
     UpstreamMediaTypeUnsupported "upstream_media_type_unsupported" 502 "the upstream sent a media type that cannot be checked" "Ask the operator.";
@@ -96,6 +111,34 @@ impl Code {
             ),
             Shape::Chroma => (
                 serde_json::json!({"error": self.as_str(), "message": text, "request_id": request_id}),
+                "application/json",
+            ),
+            Shape::Qdrant => (
+                serde_json::json!({"status": {"error": text, "code": self.as_str()}, "time": 0.0, "request_id": request_id}),
+                "application/json",
+            ),
+            Shape::Pinecone => (
+                serde_json::json!({"code": 7, "message": text, "details": [],
+                    "error": {"code": self.as_str(), "message": text}, "status": self.status(), "request_id": request_id}),
+                "application/json",
+            ),
+            Shape::Weaviate => (
+                serde_json::json!({"error": [{"message": text}], "code": self.as_str(), "request_id": request_id}),
+                "application/json",
+            ),
+            // Milvus' clients read `code`: a number that is not 0.
+            Shape::Milvus => (
+                serde_json::json!({"code": 65535, "message": text, "reason": self.as_str(), "request_id": request_id}),
+                "application/json",
+            ),
+            Shape::Elastic => (
+                serde_json::json!({"error": {"type": self.as_str(), "reason": text,
+                    "root_cause": [{"type": self.as_str(), "reason": text}]}, "status": self.status(), "request_id": request_id}),
+                "application/json",
+            ),
+            Shape::Postgrest => (
+                serde_json::json!({"code": self.as_str(), "message": self.message(), "details": null,
+                    "hint": self.next_step(), "request_id": request_id}),
                 "application/json",
             ),
             Shape::Problem => (

@@ -9,8 +9,8 @@ pub mod tenant;
 
 pub mod identity;
 pub mod json;
+pub mod rag;
 pub mod record;
-pub mod rewrite;
 pub mod scan;
 pub mod session;
 pub mod snapshot;

@@ -62,6 +62,12 @@ pub struct Decision {
     /// Results dropped because their namespace was foreign or missing; absent for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
+    /// Results that were the tenant's own; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kept: u64,
+    /// The dropped results by the namespace that they carried (`""` for none); absent for none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<(String, u64)>,
     /// Response bytes: scanned = delivered + withheld.
     pub bytes: Bytes,
 }

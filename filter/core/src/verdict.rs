@@ -13,6 +13,8 @@ pub enum Step {
     Hold(Edits),
     /// Put this in the place of the body at hand, edit the head if it is still held, and let it go on.
     Replace(Edits, Vec<u8>),
+    /// Ask an upstream this, and give the session its answer; keep the request back meanwhile.
+    Call(OwnCall),
     /// Answer the client instead.
     Reply(Reply),
     /// Cut the stream: something cannot be unsaid.
@@ -45,11 +47,28 @@ impl Edits {
     }
 }
 
+/// A request of the filter's own, made for a client whose own request cannot carry what it needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnCall {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// The client's authority.
+    pub authority: String,
+    /// The method.
+    pub method: &'static str,
+    /// The path with its query.
+    pub path: String,
+    /// Further headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// An answer in the upstream's stead.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Why.
-    pub code: Code,
+    /// Why it is a refusal; `None` when it is none.
+    pub code: Option<Code>,
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -59,6 +78,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A JSON answer that is no refusal.
+    pub fn json(status: u16, body: Vec<u8>) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        Self { code: None, status, headers, body }
+    }
+
     /// The refusal for a code. Errors are the only place where codes become HTTP.
     pub fn refuse(code: Code, shape: Shape, request_id: &str) -> Self {
         let (body, media) = code.render(shape, request_id);
@@ -72,6 +97,6 @@ impl Reply {
             503 => headers.push(("retry-after", "1".to_owned())),
             _ => {}
         }
-        Self { code, status: code.status(), headers, body }
+        Self { code: Some(code), status: code.status(), headers, body }
     }
 }

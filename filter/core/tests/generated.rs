@@ -22,10 +22,15 @@ fn surfaces() {
 }
 
 #[test]
+fn vector_databases() {
+    check("vector-databases.md", &partywall_core::rag::docs::markdown());
+}
+
+#[test]
 fn errors() {
     let mut text = String::from(
         "# Errors\n\nGenerated from `filter/core/src/error.rs` (`PARTYWALL_BLESS=1 cargo test -p partywall-core --test generated`). \
-         Every refusal has one of these codes: in the body in the surface's own shape (OpenAI's, Chroma's, RFC 9457 where no surface is \
+         Every refusal has one of these codes: in the body in the surface's own shape (OpenAI's, the database's, RFC 9457 where no surface is \
          known), in the header `x-partywall-code`, in the decision record, and as the label `code` of `partywall_refusals_total`.\n\n\
          | code | status | what happened | what to do |\n|---|---|---|---|\n",
     );

@@ -5,15 +5,13 @@
 mod bench {
     use partywall_core::error::Shape;
     use partywall_core::identity::NoHostCrypto;
+    use partywall_core::rag;
     use partywall_core::record::Severity;
-    use partywall_core::rewrite;
     use partywall_core::scan::{self, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
     use partywall_core::session::{Session, Standing};
     use partywall_core::snapshot::Snapshot;
     use partywall_core::snapshot::wire::Content;
-    use partywall_core::snapshot::wire::{
-        Chroma, Credential, HoldBack, Limits, OnDetect, Segment, Surface, SurfaceKind,
-    };
+    use partywall_core::snapshot::wire::{Credential, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind};
     use partywall_core::surface::Surfaces;
     use partywall_core::tenant::TenantId;
     use proxy_wasm::hostcalls::log;
@@ -147,29 +145,26 @@ mod bench {
             std::hint::black_box(scanner.push(&[], true));
             input.text.len() as f64 / start.elapsed().as_secs_f64() / 1e6
         };
-        let surfaces = Surfaces::new(&[Surface {
-            name: "docs".into(),
-            kind: SurfaceKind::Chroma,
-            hosts: vec!["*".into()],
-            prefix: "/".into(),
-            credential: Credential::Strip,
-            limits,
-            chroma: Some(Chroma {
-                tenant: "default_tenant".into(),
-                database: "default_database".into(),
-                collections: vec!["docs".into()],
-                create: false,
-                namespace_key: "tenant_id".into(),
-                namespace_format: "t_{tenant_id}".into(),
-            }),
-        }]);
+        let surfaces = Surfaces::new(
+            &[Surface {
+                name: "docs".into(),
+                kind: SurfaceKind::Chroma,
+                hosts: vec!["*".into()],
+                prefix: "/".into(),
+                credential: Credential::Strip,
+                limits,
+                rag: Some(Rag::shared("default_database", &["docs"])),
+            }],
+            [7; 32],
+        )
+        .expect("a surface");
         let path = "/api/v2/tenants/default_tenant/databases/default_database/collections/11111111-2222-3333-4444-555555555555/query";
         let rewrite = |_| {
             let start = Instant::now();
             for _ in 0..200 {
                 let route = surfaces.classify("any", "POST", path).expect("a route");
                 std::hint::black_box(
-                    rewrite::request(&route, &acme, input.query.as_bytes()).expect("a rewritten query"),
+                    rag::request(&route, &acme, &[], input.query.as_bytes(), "r").expect("a rewritten query"),
                 );
             }
             start.elapsed().as_secs_f64() / 200.0 * 1e6

@@ -3,7 +3,7 @@
 use partywall_core::error::{Code, Shape};
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry, FingerprintSet, LoadError, LoadedSegment, Loader, Media, ScanConfig, Scanner};
-use partywall_core::snapshot::wire::{Chroma, Credential, HoldBack, Limits, OnDetect, Segment, Surface, SurfaceKind};
+use partywall_core::snapshot::wire::{Credential, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind};
 use partywall_core::surface::Surfaces;
 use partywall_core::tenant::TenantId;
 use sha2::{Digest, Sha256};
@@ -126,13 +126,7 @@ pub fn chroma() -> Surfaces {
         prefix: "/".into(),
         credential: Credential::Strip,
         limits: WIDE,
-        chroma: Some(Chroma {
-            tenant: "default_tenant".into(),
-            database: "default_database".into(),
-            collections: vec!["docs".into()],
-            create: true,
-            namespace_key: "tenant_id".into(),
-            namespace_format: "t_{tenant_id}".into(),
-        }),
-    }])
+        rag: Some(Rag::shared("default_database", &["docs"])),
+    }], [7; 32])
+    .expect("a surface")
 }

@@ -52,6 +52,11 @@ impl Tenants {
         Self(tenants.iter().map(|tenant| (tenant.id.clone(), (tenant.status, tenant.tokens_not_before))).collect())
     }
 
+    /// Whether a word is the id of a tenant that is known.
+    pub fn is_known(&self, word: &str) -> bool {
+        TenantId::parse(word).is_ok_and(|id| self.0.contains_key(&id))
+    }
+
     /// Whether a token of this tenant, issued at `issued`, may pass.
     ///
     /// # Errors

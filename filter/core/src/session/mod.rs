@@ -16,6 +16,7 @@ mod tests;
 
 use crate::error::{Code, Shape};
 use crate::identity::{BoundTenant, HostCrypto};
+use crate::rag::Tally;
 use crate::record::{Bytes, Decision, Hit, Outcome};
 use crate::snapshot::Snapshot;
 use crate::surface::Route;
@@ -44,6 +45,7 @@ pub struct Session {
     standing: Standing,
     started_ms: u64,
     request_id: String,
+    authority: String,
     shape: Shape,
     bound: Option<BoundTenant>,
     surface: Option<String>,
@@ -52,7 +54,7 @@ pub struct Session {
     response: response::State,
     refused: Option<Code>,
     hits: Vec<Hit>,
-    dropped: u64,
+    tally: Tally,
     bytes: Bytes,
     altered: bool,
     complete: bool,
@@ -65,6 +67,7 @@ impl Session {
             standing,
             started_ms: now_ms,
             request_id: String::new(),
+            authority: String::new(),
             shape: Shape::Problem,
             bound: None,
             surface: None,
@@ -73,7 +76,7 @@ impl Session {
             response: response::State::Head,
             refused: None,
             hits: Vec::new(),
-            dropped: 0,
+            tally: Tally::default(),
             bytes: Bytes::default(),
             altered: false,
             complete: false,
@@ -125,6 +128,17 @@ impl Session {
         response::trailers(self)
     }
 
+    /// The upstream has answered a [`Step::Call`]; `None` when it did not.
+    pub fn call_answer(&mut self, answer: Option<(&Headers, Vec<u8>)>) -> Step {
+        if self.refused.is_some() {
+            return Step::Hold(Edits::none());
+        }
+        match response::call_answer(self, answer) {
+            Ok(step) => step,
+            Err(code) => self.refuse(code),
+        }
+    }
+
     /// The stream is over: what was decided.
     pub fn finish(&mut self) -> Decision {
         response::settle(self);
@@ -133,7 +147,7 @@ impl Session {
             Some(_) => Outcome::Blocked,
             None if !self.complete => Outcome::Aborted,
             None if self.altered && !self.hits.is_empty() => Outcome::Redacted,
-            None if !self.hits.is_empty() || self.dropped > 0 => Outcome::Alerted,
+            None if !self.hits.is_empty() || self.tally.dropped > 0 => Outcome::Alerted,
             None => Outcome::Allowed,
         };
         Decision {
@@ -150,7 +164,9 @@ impl Session {
                 Standing::Ready(snapshot) => snapshot.revision,
             },
             hits: std::mem::take(&mut self.hits),
-            dropped: self.dropped,
+            dropped: self.tally.dropped,
+            kept: self.tally.kept,
+            foreign: std::mem::take(&mut self.tally.foreign).into_iter().collect(),
             bytes: self.bytes,
         }
     }

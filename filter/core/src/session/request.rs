@@ -3,25 +3,32 @@
 use super::{Headers, ReadBody, Session, Standing};
 use crate::error::{Code, Shape};
 use crate::identity::{Credentials, HostCrypto};
-use crate::rewrite;
+use crate::rag::{self, Rewritten};
 use crate::snapshot::wire::Credential;
 use crate::surface::{BodyRule, Route};
-use crate::verdict::{Edits, Step};
+use crate::tenant::TenantId;
+use crate::verdict::{Edits, OwnCall, Step};
 
 /// Where the request stands.
 pub(super) enum State {
     /// Its head has not come.
     Head,
     /// Its head is judged; its body is being buffered.
-    Body(Box<Route>),
+    Body(Box<Pending>),
     /// It went to the upstream.
     Forwarded(Box<Forwarded>),
+}
+
+/// A request whose body has not come.
+pub(super) struct Pending {
+    route: Route,
+    carried: Vec<(String, String)>,
 }
 
 /// What the response's side must know of a request that went out.
 pub(super) struct Forwarded {
     pub(super) route: Route,
-    pub(super) memo: rewrite::Memo,
+    pub(super) memo: rag::Memo,
 }
 
 /// Headers by which a client could change method or path behind the proxy's back, or speak in Envoy's name.
@@ -38,6 +45,7 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
     let method = required(headers, ":method")?;
     let path = required(headers, ":path")?;
     let authority = required(headers, ":authority")?;
+    authority.clone_into(&mut s.authority);
     if method == "CONNECT" || text(headers, "upgrade")?.is_some() || text(headers, ":protocol")?.is_some() {
         return Err(Code::UpgradeForbidden);
     }
@@ -86,25 +94,97 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
         return Err(Code::EncodingUnsupported);
     }
 
+    let carried = if route.surface.rag.is_some() { carry(headers)? } else { Vec::new() };
     if !end {
         check_body_head(headers, &route)?;
-        s.request = State::Body(Box::new(route));
+        s.request = State::Body(Box::new(Pending { route, carried }));
         return Ok(Step::Hold(edits));
     }
     if route.endpoint.body != BodyRule::None {
         return Err(Code::BodyMissing);
     }
-    let rewritten = rewrite::request(&route, &tenant, &[])?;
-    if let Some(path) = rewritten.path {
-        edits.set(":path", path);
+    let rewritten = judge(s, &route, &tenant, &carried, &[])?;
+    forward(s, route, rewritten, edits)
+}
+
+/// Runs the row's judge.
+fn judge(
+    s: &Session,
+    route: &Route,
+    tenant: &TenantId,
+    carried: &[(String, String)],
+    body: &[u8],
+) -> Result<Rewritten, Code> {
+    let mut rewritten = rag::request(route, tenant, carried, body, &s.request_id)?;
+    let place = route.surface.rag.as_ref().map(|config| config.place(tenant));
+    if let Some(cluster) = place.and_then(|place| place.cluster) {
+        rewritten.headers.push((CLUSTER, Some(cluster)));
     }
+    Ok(rewritten)
+}
+
+/// The header that names Envoy's cluster of the tenant's database: for routes with `cluster_header`.
+const CLUSTER: &str = "x-partywall-cluster";
+
+/// What was judged goes to the upstream, or is asked by ourselves.
+fn forward(s: &mut Session, route: Route, rewritten: Rewritten, mut edits: Edits) -> Result<Step, Code> {
+    let cluster = rewritten.headers.iter().find(|(name, _)| *name == CLUSTER).and_then(|(_, value)| value.clone());
+    for (name, value) in rewritten.headers {
+        match value {
+            Some(value) => edits.set(name, value),
+            None => edits.remove(name),
+        }
+    }
+    let step = match (rewritten.call, rewritten.body) {
+        (Some(call), body) => {
+            let mut headers = vec![("accept-encoding".to_owned(), b"identity".to_vec())];
+            if body.is_some() {
+                headers.push(("content-type".to_owned(), b"application/json".to_vec()));
+            }
+            if let Credential::Replace { header, value } = &route.surface.credential {
+                headers.push((header.clone(), value.clone().into_bytes()));
+            }
+            Step::Call(OwnCall {
+                cluster: cluster.ok_or(Code::PlaceUnavailable)?,
+                authority: s.authority.clone(),
+                method: call.method,
+                path: call.path,
+                headers,
+                body: body.unwrap_or_default(),
+            })
+        }
+        (None, body) => {
+            if let Some(path) = rewritten.path {
+                edits.set(":path", path);
+            }
+            match body {
+                Some(body) => {
+                    edits.set("content-length", body.len().to_string());
+                    edits.remove("transfer-encoding");
+                    Step::Replace(edits, body)
+                }
+                None => Step::Forward(edits),
+            }
+        }
+    };
     s.request = State::Forwarded(Box::new(Forwarded { route, memo: rewritten.memo }));
-    Ok(Step::Forward(edits))
+    Ok(step)
+}
+
+/// The headers that a database's judge may need.
+fn carry(headers: &Headers) -> Result<Vec<(String, String)>, Code> {
+    let one = |name: &&str| match text(headers, name) {
+        Ok(Some(value)) => Some(Ok(((*name).to_owned(), value.to_owned()))),
+        Ok(None) => None,
+        Err(code) => Some(Err(code)),
+    };
+    rag::CARRIED.iter().filter_map(one).collect()
 }
 
 pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) -> Result<Step, Code> {
-    let State::Body(route) = &s.request else { return Err(Code::Internal) };
+    let State::Body(pending) = &s.request else { return Err(Code::Internal) };
     let Some(tenant) = s.bound.as_ref().map(|bound| bound.tenant.clone()) else { return Err(Code::Internal) };
+    let route = &pending.route;
     if route.endpoint.body == BodyRule::None && size > 0 {
         return Err(Code::BodyForbidden);
     }
@@ -121,22 +201,10 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
     if bytes.is_empty() && route.endpoint.body != BodyRule::None {
         return Err(Code::BodyMissing);
     }
-    let rewritten = rewrite::request(route, &tenant, &bytes)?;
-    let mut edits = Edits::none();
-    if let Some(path) = rewritten.path {
-        edits.set(":path", path);
-    }
-    let step = match rewritten.body {
-        Some(body) => {
-            edits.set("content-length", body.len().to_string());
-            edits.remove("transfer-encoding");
-            Step::Replace(edits, body)
-        }
-        None => Step::Forward(edits),
-    };
-    let State::Body(route) = std::mem::replace(&mut s.request, State::Head) else { return Err(Code::Internal) };
-    s.request = State::Forwarded(Box::new(Forwarded { route: *route, memo: rewritten.memo }));
-    Ok(step)
+    let rewritten = judge(s, route, &tenant, &pending.carried, &bytes)?;
+    drop(bytes);
+    let State::Body(pending) = std::mem::replace(&mut s.request, State::Head) else { return Err(Code::Internal) };
+    forward(s, pending.route, rewritten, Edits::none())
 }
 
 /// What a head says of a body that follows.
@@ -156,6 +224,7 @@ fn check_body_head(headers: &Headers, route: &Route) -> Result<(), Code> {
     }
     match text(headers, "content-type")? {
         Some(media) if is_json(media) => Ok(()),
+        Some(media) if route.endpoint.body == BodyRule::Ndjson && is_ndjson(media) => Ok(()),
         _ => Err(Code::MediaTypeUnsupported),
     }
 }
@@ -193,10 +262,21 @@ fn required<'a>(headers: &'a Headers, name: &str) -> Result<&'a str, Code> {
 fn is_json(media: &str) -> bool {
     let mut parts = media.split(';').map(str::trim);
     let essence = parts.next().unwrap_or("");
-    essence.eq_ignore_ascii_case("application/json")
+    (essence.eq_ignore_ascii_case("application/json") || is_vendor(essence, "+json"))
         && parts.all(|p| {
             p.is_empty() || p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
         })
+}
+
+fn is_ndjson(media: &str) -> bool {
+    let essence = media.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("application/x-ndjson") || is_vendor(essence, "+x-ndjson")
+}
+
+/// Elasticsearch's and OpenSearch's own names for JSON, as their clients send them.
+fn is_vendor(essence: &str, suffix: &str) -> bool {
+    let rest = essence.strip_prefix("application/vnd.").and_then(|rest| rest.strip_suffix(suffix));
+    rest.is_some_and(|vendor| matches!(vendor, "elasticsearch" | "opensearch" | "pgrst.object" | "pgrst.array"))
 }
 
 fn header_safe(value: &str) -> bool {

@@ -7,10 +7,10 @@
 use super::request::text;
 use super::{Headers, ReadBody, Session, Standing};
 use crate::error::Code;
-use crate::rewrite;
+use crate::rag::{self, Verified};
 use crate::scan::{Media, ScanConfig, Scanner};
 use crate::snapshot::wire::OnDetect;
-use crate::verdict::{Edits, Step};
+use crate::verdict::{Edits, Reply, Step};
 use std::rc::Rc;
 
 /// Where the response stands.
@@ -53,7 +53,7 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
         return Err(Code::UpstreamEncodingUnsupported);
     }
     let limits = route.surface.limits;
-    let verify = rewrite::verifies(route, status);
+    let verify = rag::verifies(route, status);
     let scan = snapshot.leakage.fingerprint_check;
     let media = match text(headers, "content-type").map_err(malformed)? {
         Some(media) => Media::from_content_type(media.as_bytes()),
@@ -171,23 +171,40 @@ fn whole(
         return Ok(Step::Hold(Edits::none()));
     }
     let original = read(0, size).filter(|bytes| bytes.len() == size).ok_or(Code::Internal)?;
-    let mut changed = None;
+    let (changed, status) = judge_whole(s, verify, &original)?;
+    s.response = State::Done;
+    let mut edits = Edits::none();
+    if let Some(status) = status {
+        edits.set(":status", status.to_string());
+    }
+    Ok(match changed {
+        None => Step::Forward(edits),
+        Some(body) => {
+            edits.set("content-length", body.len().to_string());
+            Step::Replace(edits, body)
+        }
+    })
+}
+
+/// Verifies and scans an answer that is there whole: its new body, where it changes, and its new status.
+fn judge_whole(s: &mut Session, verify: Option<u16>, original: &[u8]) -> Result<(Option<Vec<u8>>, Option<u16>), Code> {
+    let size = original.len();
+    let (mut changed, mut new_status) = (None, None);
     if let Some(status) = verify {
-        let super::request::State::Forwarded(forwarded) = &s.request else { return Err(Code::Internal) };
-        let Some(bound) = &s.bound else { return Err(Code::Internal) };
-        let verified = rewrite::response(&forwarded.route, &bound.tenant, &forwarded.memo, status, &original)?;
-        s.dropped = verified.dropped;
+        let verified = verified(s, status, original)?;
+        s.tally = verified.tally;
         changed = verified.body;
+        new_status = verified.status;
     }
     let scan = matches!(&s.standing, Standing::Ready(snapshot) if snapshot.leakage.fingerprint_check);
     if scan {
         let mut scanner = scanner(s, Media::Json)?;
-        let output = scanner.push(changed.as_deref().unwrap_or(&original), true);
+        let output = scanner.push(changed.as_deref().unwrap_or(original), true);
         s.hits.extend_from_slice(scanner.hits());
         if let Some(code) = output.blocked {
             return Err(code);
         }
-        if changed.as_deref().unwrap_or(&original) != output.release.as_slice() {
+        if changed.as_deref().unwrap_or(original) != output.release.as_slice() {
             s.altered = true;
             changed = Some(output.release);
         }
@@ -197,15 +214,35 @@ fn whole(
         if changed.is_none() { len64(size) } else { changed.as_ref().map_or(0, |b| len64(b.len())).min(len64(size)) };
     s.bytes.withheld = s.bytes.scanned.saturating_sub(s.bytes.delivered);
     s.complete = true;
+    Ok((changed, new_status))
+}
+
+fn verified(s: &Session, status: u16, body: &[u8]) -> Result<Verified, Code> {
+    let (Standing::Ready(snapshot), super::request::State::Forwarded(forwarded), Some(bound)) =
+        (&s.standing, &s.request, &s.bound)
+    else {
+        return Err(Code::Internal);
+    };
+    let known = |word: &str| snapshot.tenants.is_known(word);
+    rag::response(&forwarded.route, &bound.tenant, &forwarded.memo, status, body, &known)
+}
+
+/// The answer to a request of the filter's own becomes the client's answer.
+pub(super) fn call_answer(s: &mut Session, answer: Option<(&Headers, Vec<u8>)>) -> Result<Step, Code> {
+    let (headers, body) = answer.ok_or(Code::UpstreamUnavailable)?;
+    let malformed = |_| Code::UpstreamMalformed;
+    let status: u16 =
+        text(headers, ":status").map_err(malformed)?.and_then(|v| v.parse().ok()).ok_or(Code::UpstreamMalformed)?;
+    if text(headers, "content-encoding").map_err(malformed)?.is_some_and(|c| !c.eq_ignore_ascii_case("identity")) {
+        return Err(Code::UpstreamEncodingUnsupported);
+    }
+    let limit = s.route().map(|route| route.surface.limits.response_bytes).ok_or(Code::Internal)?;
+    if len64(body.len()) > limit {
+        return Err(Code::UpstreamTooLarge);
+    }
+    let (changed, new_status) = judge_whole(s, Some(status), &body)?;
     s.response = State::Done;
-    Ok(match changed {
-        None => Step::Forward(Edits::none()),
-        Some(body) => {
-            let mut edits = Edits::none();
-            edits.set("content-length", body.len().to_string());
-            Step::Replace(edits, body)
-        }
-    })
+    Ok(Step::Reply(Reply::json(new_status.unwrap_or(status), changed.unwrap_or(body))))
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -1,11 +1,13 @@
 //! From what travels to what decides. Whatever cannot be enforced is refused here, with the field's name: a snapshot
 //! that exists is one that means something. The control plane compiles before it accepts, the filter before it swaps.
 
-use super::wire::{Content, Credential, Leakage, Surface, SurfaceKind};
+use super::wire::{Content, Credential, Leakage, Surface};
 use crate::identity::{Tenants, Verifier};
 use crate::scan::FingerprintSet;
 use crate::surface::Surfaces;
 use crate::tenant::TenantId;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -57,6 +59,12 @@ impl Snapshot {
             }
             check(surface).map_err(|why| CompileError(format!("surfaces.{}.{why}", surface.name)))?;
         }
+        let seal_key: [u8; 32] = STANDARD
+            .decode(&content.seal_key)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(CompileError("seal_key: must be 32 bytes in base64".to_owned()))?;
+        let surfaces = Surfaces::new(&content.surfaces, seal_key).map_err(CompileError)?;
         if !fingerprints.fits() {
             return Err(CompileError("segments: more than are searched side by side".to_owned()));
         }
@@ -64,7 +72,7 @@ impl Snapshot {
             revision,
             identity,
             tenants: Tenants::new(&content.tenants),
-            surfaces: Surfaces::new(&content.surfaces),
+            surfaces,
             leakage: content.leakage,
             fingerprints,
         })
@@ -113,28 +121,5 @@ fn check(surface: &Surface) -> Result<(), String> {
     {
         return Err("limits: each must be from 1 byte to 64 MiB".to_owned());
     }
-    match (&surface.kind, &surface.chroma) {
-        (SurfaceKind::Openai, None) => Ok(()),
-        (SurfaceKind::Openai, Some(_)) => Err("chroma: only for kind chroma".to_owned()),
-        (SurfaceKind::Chroma, None) => Err("chroma: is missing".to_owned()),
-        (SurfaceKind::Chroma, Some(chroma)) => {
-            if chroma.namespace_format.matches("{tenant_id}").count() != 1
-                || chroma.namespace_format.matches(['{', '}']).count() != 2
-            {
-                return Err("namespace_format: must hold {tenant_id} exactly once".to_owned());
-            }
-            let key = &chroma.namespace_key;
-            if key.is_empty()
-                || key.starts_with(['$', '#', '_'])
-                || key.starts_with("chroma:")
-                || !key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-            {
-                return Err("namespace_key: must be a metadata key of letters, digits, _ - and .".to_owned());
-            }
-            if !word(&chroma.tenant) || !word(&chroma.database) {
-                return Err("chroma.tenant and chroma.database: must be of letters, digits, _ and -".to_owned());
-            }
-            Ok(())
-        }
-    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_compact::{KeyPair, Seed, Signature};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 /// A key of the control plane, as the filter pins it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,13 @@ impl SecretKey {
     pub fn from_seed(seed: &[u8]) -> Result<Self, KeyError> {
         let seed = Seed::from_slice(seed).map_err(|_| KeyError)?;
         KeyPair::try_from_seed(seed).map(Self).map_err(|_| KeyError)
+    }
+
+    /// A secret of 32 bytes for another purpose, the same whenever it is asked for. Ed25519 signatures are deterministic,
+    /// and nothing that is ever signed begins with this context.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let signature = self.0.sk.sign([b"partywall derive v1\0", purpose].concat(), None);
+        Sha256::digest(*signature).into()
     }
 
     /// The public half.

@@ -57,6 +57,8 @@ pub struct Content {
     pub segments: Vec<Segment>,
     /// Ids of fingerprints that a segment still holds but that are gone, ascending.
     pub removed: Vec<u64>,
+    /// 32 secret bytes in base64, from which the filter derives the keys that seal a backend's ids to a tenant.
+    pub seal_key: String,
 }
 
 /// How tokens become tenants.
@@ -140,8 +142,8 @@ pub struct Surface {
     pub credential: Credential,
     /// Limits in bytes.
     pub limits: Limits,
-    /// Chroma: the shared place.
-    pub chroma: Option<Chroma>,
+    /// Where the tenants' records are; for vector databases.
+    pub rag: Option<Rag>,
 }
 
 /// The API kinds.
@@ -152,6 +154,20 @@ pub enum SurfaceKind {
     Openai,
     /// Chroma's v2 API.
     Chroma,
+    /// Qdrant's REST API.
+    Qdrant,
+    /// Pinecone's data plane.
+    Pinecone,
+    /// Weaviate's REST and GraphQL API.
+    Weaviate,
+    /// Milvus' REST API v2.
+    Milvus,
+    /// Elasticsearch.
+    Elasticsearch,
+    /// OpenSearch.
+    Opensearch,
+    /// PostgREST in front of pgvector.
+    Postgrest,
 }
 
 /// What the upstream gets in place of the tenant's token.
@@ -183,22 +199,82 @@ pub struct Limits {
     pub event_bytes: u64,
 }
 
-/// A shared Chroma database, namespace strategy.
+/// Where the tenants' records are in a vector database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Chroma {
-    /// Chroma's own tenant, in paths.
-    pub tenant: String,
-    /// Chroma's database, in paths.
-    pub database: String,
-    /// The collections that clients may open by name.
-    pub collections: Vec<String>,
-    /// Whether clients may create those collections.
-    pub create: bool,
-    /// The metadata key that carries the namespace, e.g. `tenant_id`.
+pub struct Rag {
+    /// How tenants are kept apart, unless an override says otherwise.
+    pub strategy: Strategy,
+    /// The metadata key (field, column, property) that carries the namespace, e.g. `tenant_id`.
     pub namespace_key: String,
     /// The namespace, with `{tenant_id}` in it, e.g. `t_{tenant_id}`.
     pub namespace_format: String,
+    /// The collections (indexes, classes, tables) that clients may name.
+    pub collections: Vec<String>,
+    /// Whether clients may create those collections.
+    pub create: bool,
+    /// `separate_collection`: a tenant's own collection, with `{tenant_id}` and `{collection}` in it.
+    pub collection_format: String,
+    /// The shared database (schema), where the backend has such a thing; else empty.
+    pub database: String,
+    /// `separate_db`: a tenant's own database, with `{tenant_id}` in it; empty when the cluster alone separates.
+    pub database_format: String,
+    /// Chroma's own tenant, in paths.
+    pub chroma_tenant: String,
+    /// The field that is a record's primary key, where the backend lets the operator name it.
+    pub id_field: String,
+    /// Envoy's cluster of the shared backend.
+    pub cluster: Option<String>,
+    /// `separate_db`: Envoy's cluster of a tenant's own backend, with `{tenant_id}` in it.
+    pub cluster_format: Option<String>,
+    /// Tenants for whom another strategy holds.
+    pub overrides: Vec<Override>,
+}
+
+impl Rag {
+    /// One place for all tenants, with the usual names.
+    pub fn shared(database: &str, collections: &[&str]) -> Self {
+        Self {
+            strategy: Strategy::Namespace,
+            namespace_key: "tenant_id".to_owned(),
+            namespace_format: "t_{tenant_id}".to_owned(),
+            collections: collections.iter().map(|name| (*name).to_owned()).collect(),
+            create: false,
+            collection_format: "{tenant_id}.{collection}".to_owned(),
+            database: database.to_owned(),
+            database_format: String::new(),
+            chroma_tenant: "default_tenant".to_owned(),
+            id_field: "id".to_owned(),
+            cluster: None,
+            cluster_format: None,
+            overrides: Vec::new(),
+        }
+    }
+}
+
+/// How tenants are kept apart in a vector database. Whatever the place, records are marked, queries forced and results
+/// verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// One collection for all.
+    Namespace,
+    /// A collection for each tenant.
+    SeparateCollection,
+    /// A database, or a whole backend, for each tenant.
+    SeparateDb,
+}
+
+/// A tenant for whom another strategy holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Who.
+    pub tenant: TenantId,
+    /// How.
+    pub strategy: Strategy,
+    /// Envoy's cluster, where it is not the one that the strategy gives.
+    pub cluster: Option<String>,
 }
 
 /// Leakage detection.

@@ -3,77 +3,20 @@
 //! A surface answers to hosts and a path prefix; its kind has a table of endpoints ([`Endpoint`]). Classification is an
 //! allow-list: host → prefix → canonical path → row. What no row allows is refused.
 
-mod chroma;
+mod endpoint;
+mod kind;
 mod openai;
 mod path;
+mod query;
+
+pub use endpoint::{BodyRule, Endpoint, Judge, QueryRule, RequestRule, ResponseRule, Verify};
+pub use kind::{KINDS, Kind};
+pub(crate) use query::{encode as encode_segment, write as write_query};
 
 use crate::error::{Code, Shape};
+use crate::rag;
 use crate::snapshot::wire;
 use std::rc::Rc;
-
-/// What an endpoint does with the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestRule {
-    /// Passes as it is, once it is well formed.
-    Pass,
-    /// A chat completion: must be an object with a model and messages.
-    Chat,
-    /// Chroma: write records.
-    ChromaWrite,
-    /// Chroma: nearest neighbours.
-    ChromaQuery,
-    /// Chroma: read records.
-    ChromaGet,
-    /// Chroma: delete records.
-    ChromaDelete,
-    /// Chroma: create or open a collection.
-    ChromaCreate,
-    /// Refused, for this reason.
-    Refuse(&'static str),
-}
-
-/// What an endpoint does with a successful response. All of it is scanned besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseRule {
-    /// Scanned.
-    Scan,
-    /// Every record's marker is verified, one list of records.
-    ChromaRecords,
-    /// Every record's marker is verified, a list of lists.
-    ChromaResults,
-    /// Only allowed collections are listed.
-    ChromaCollections,
-}
-
-/// Whether an endpoint takes a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyRule {
-    /// None.
-    None,
-    /// A JSON document.
-    Json,
-}
-
-/// One row of a table.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// The row's name: in records and docs.
-    pub name: &'static str,
-    /// The method.
-    pub method: &'static str,
-    /// The path below the surface's prefix; `{name}` stands for one segment, `*` at the end for any rest.
-    pub template: &'static str,
-    /// Query parameters that may occur.
-    pub query: &'static [&'static str],
-    /// Whether there is a body.
-    pub body: BodyRule,
-    /// What happens to the request.
-    pub request: RequestRule,
-    /// What happens to the response.
-    pub response: ResponseRule,
-    /// For the docs: what a tenant gets.
-    pub note: &'static str,
-}
 
 /// A surface, compiled.
 #[derive(Debug)]
@@ -88,17 +31,19 @@ pub struct SurfaceConfig {
     pub credential: wire::Credential,
     /// Limits in bytes.
     pub limits: wire::Limits,
-    /// The shared place, for Chroma.
-    pub chroma: Option<wire::Chroma>,
+    /// Where the tenants' records are, for vector databases.
+    pub rag: Option<rag::Config>,
 }
 
 impl SurfaceConfig {
     /// How errors look here.
     pub fn shape(&self) -> Shape {
-        match self.kind {
-            wire::SurfaceKind::Openai => Shape::OpenAi,
-            wire::SurfaceKind::Chroma => Shape::Chroma,
-        }
+        Kind::of(self.kind).shape
+    }
+
+    /// The path prefix, without a trailing slash.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 }
 
@@ -111,6 +56,10 @@ pub struct Route {
     pub endpoint: &'static Endpoint,
     /// What the template's `{name}`s stand for, in order.
     pub parameters: Vec<String>,
+    /// The query, as it was written.
+    pub raw_query: Option<String>,
+    /// The query, decoded.
+    pub query: Vec<(String, String)>,
 }
 
 /// Why a request goes nowhere, and in which shape to say so.
@@ -129,20 +78,36 @@ pub struct Refusal {
 pub struct Surfaces(Vec<Rc<SurfaceConfig>>);
 
 impl Surfaces {
-    /// Takes over surfaces whose fields were checked by `snapshot::compile`.
-    pub fn new(surfaces: &[wire::Surface]) -> Self {
+    /// Compiles surfaces; `seal_key` seals a backend's ids to a tenant.
+    ///
+    /// # Errors
+    /// The surface's name, its key, and what is wrong with it.
+    pub fn new(surfaces: &[wire::Surface], seal_key: [u8; 32]) -> Result<Self, String> {
         let compiled = surfaces.iter().map(|surface| {
-            Rc::new(SurfaceConfig {
+            let rag = match (&surface.rag, Kind::of(surface.kind).rag) {
+                (Some(rag), _) => Some(
+                    rag::Config::new(rag, surface.kind, &surface.name, seal_key)
+                        .map_err(|why| format!("surfaces.{}.{why}", surface.name))?,
+                ),
+                (None, None) => None,
+                (None, Some(_)) => return Err(format!("surfaces.{}.rag: is missing", surface.name)),
+            };
+            Ok(Rc::new(SurfaceConfig {
                 name: surface.name.clone(),
                 kind: surface.kind,
                 hosts: surface.hosts.clone(),
                 prefix: surface.prefix.trim_end_matches('/').to_owned(),
                 credential: surface.credential.clone(),
                 limits: surface.limits,
-                chroma: surface.chroma.clone(),
-            })
+                rag,
+            }))
         });
-        Self(compiled.collect())
+        compiled.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// All surfaces.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<SurfaceConfig>> {
+        self.0.iter()
     }
 
     /// Finds the row for a request.
@@ -163,54 +128,44 @@ impl Surfaces {
             .next()
             .ok_or(nowhere(Code::SurfaceUnknown))?;
         let refuse = |code| Refusal { code, shape: surface.shape(), surface: Some(surface.name.clone()) };
-        let row = table(surface.kind).iter().find_map(|endpoint| {
+        let row = Kind::of(surface.kind).table.iter().find_map(|endpoint| {
             let matched = endpoint.method == method || endpoint.method == "*";
             matched.then(|| path::fit(endpoint.template, rest)).flatten().map(|parameters| (endpoint, parameters))
         });
         let Some((endpoint, parameters)) = row else { return Err(refuse(Code::EndpointUnknown)) };
-        if matches!(endpoint.request, RequestRule::Refuse(_)) {
+        if endpoint.refuses() {
             return Err(refuse(Code::EndpointUnknown));
         }
-        if !path::query_allowed(query, endpoint.query) {
-            return Err(refuse(Code::QueryForbidden));
-        }
-        Ok(Route { surface: Rc::clone(surface), endpoint, parameters })
-    }
-}
-
-/// The table of a kind.
-pub fn table(kind: wire::SurfaceKind) -> &'static [Endpoint] {
-    match kind {
-        wire::SurfaceKind::Openai => openai::TABLE,
-        wire::SurfaceKind::Chroma => chroma::TABLE,
+        let parsed = match endpoint.query {
+            QueryRule::Known(known) if !path::query_allowed(query, known) => None,
+            _ => query::parse(query.unwrap_or_default()),
+        };
+        let Some(parsed) = parsed else { return Err(refuse(Code::QueryForbidden)) };
+        let raw_query = query.map(str::to_owned);
+        Ok(Route { surface: Rc::clone(surface), endpoint, parameters, raw_query, query: parsed })
     }
 }
 
 /// The tables as a Markdown document (`docs/surfaces.md`).
 pub fn tables_markdown() -> String {
     let mut text = String::from(
-        "# Surfaces\n\nGenerated from `filter/core/src/surface` (`PARTYWALL_BLESS=1 cargo test -p partywall-core --test generated`). \
+        "# Surfaces\n\nGenerated from `filter/core/src/surface` and `filter/core/src/rag` (`PARTYWALL_BLESS=1 cargo test -p partywall-core --test generated`). \
          What is in no row is refused with `endpoint_unknown`.\n",
     );
-    for (kind, title) in
-        [(wire::SurfaceKind::Openai, "openai"), (wire::SurfaceKind::Chroma, "chroma (v2, strategy `namespace`)")]
-    {
-        text += &format!("\n## {title}\n\n| row | method and path | request | response | |\n|---|---|---|---|---|\n");
-        for row in table(kind) {
-            let request = match row.request {
-                RequestRule::Pass => "passes".to_owned(),
-                RequestRule::Chat => "checked".to_owned(),
-                RequestRule::Refuse(why) => format!("**refused**: {why}"),
-                _ => "rewritten".to_owned(),
-            };
-            let response = match (row.request, row.response) {
-                (RequestRule::Refuse(_), _) => "–",
-                (_, ResponseRule::Scan) => "scanned",
-                _ => "verified, scanned",
-            };
+    for kind in KINDS.iter().map(|kind| Kind::of(*kind)) {
+        text += &format!(
+            "\n## {}: {}\n\n| row | method and path | request | response | |\n|---|---|---|---|---|\n",
+            kind.name, kind.title
+        );
+        for row in kind.table {
             text += &format!(
-                "| `{}` | `{} {}` | {request} | {response} | {} |\n",
-                row.name, row.method, row.template, row.note
+                "| `{}` | `{} {}` | {} | {} | {} |\n",
+                row.name,
+                row.method,
+                row.template,
+                row.request_word(),
+                row.response_word(),
+                row.note
             );
         }
     }

@@ -4,7 +4,7 @@ use crate::corpus;
 use crate::report::{Reach, Report};
 use anyhow::{Context, Result};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use partywall_tests::llm::completion;
 use partywall_tests::mint;
 use partywall_tests::process::{Process, free_port, root};
@@ -28,9 +28,9 @@ pub fn run(report: &mut Report) -> Result<()> {
              "keys": [{"kid": null, "alg": "HS256", "jwk": {"kty": "oct", "k": URL_SAFE_NO_PAD.encode(mint::SECRET)}}]}]},
         "tenants": [{"id": "acme", "status": "active", "tokens_not_before": 0}],
         "surfaces": [{"name": "llm", "kind": "openai", "hosts": ["llm.test"], "prefix": "/", "credential": {"mode": "strip"},
-            "limits": limits, "chroma": null}],
+            "limits": limits, "rag": null}],
         "leakage": {"fingerprint_check": true, "action_on_detect": "block_and_alert_security", "hold_back": "exact"},
-        "segments": [], "removed": [],
+        "segments": [], "removed": [], "seal_key": STANDARD.encode([7; 32]),
     });
     let input = json!({"answer": answer, "token": mint::token("acme"), "content": content, "text": text, "literals": literals, "query": query.to_string()});
     let (mut ratios, mut vm_speed, mut native_speed, mut rewrites, mut stalls) =

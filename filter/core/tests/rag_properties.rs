@@ -1,9 +1,10 @@
 //! What must hold of JSON and of the Chroma rewriter for every input.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, missing_docs)]
 
+use partywall_core::error::Code;
 use partywall_core::json;
-use partywall_core::rewrite::{self, Memo};
-use partywall_core::snapshot::wire::{Chroma, Credential, Limits, Surface, SurfaceKind};
+use partywall_core::rag::{self, Memo, Rewritten, Verified};
+use partywall_core::snapshot::wire::{Credential, Limits, Rag, Surface, SurfaceKind};
 use partywall_core::surface::{Route, Surfaces};
 use partywall_core::tenant::TenantId;
 use proptest::prelude::*;
@@ -17,19 +18,20 @@ fn route(operation: &str) -> Route {
         prefix: "/".into(),
         credential: Credential::Strip,
         limits: Limits { request_bytes: 1 << 20, response_bytes: 1 << 20, event_bytes: 1 << 20 },
-        chroma: Some(Chroma {
-            tenant: "default_tenant".into(),
-            database: "default_database".into(),
-            collections: vec!["docs".into()],
-            create: true,
-            namespace_key: "tenant_id".into(),
-            namespace_format: "t_{tenant_id}".into(),
-        }),
+        rag: Some(Rag::shared("default_database", &["docs"])),
     };
     let path = format!(
         "/api/v2/tenants/default_tenant/databases/default_database/collections/11111111-2222-3333-4444-555555555555/{operation}"
     );
-    Surfaces::new(&[surface]).classify("any", "POST", &path).unwrap()
+    Surfaces::new(&[surface], [7; 32]).unwrap().classify("any", "POST", &path).unwrap()
+}
+
+fn ask(operation: &str, body: &[u8]) -> Result<Rewritten, Code> {
+    rag::request(&route(operation), &acme(), &[], body, "r")
+}
+
+fn verify(operation: &str, body: &[u8]) -> Result<Verified, Code> {
+    rag::response(&route(operation), &acme(), &Memo::default(), 200, body, &|_| false)
 }
 
 fn acme() -> TenantId {
@@ -133,7 +135,7 @@ proptest! {
     #[test]
     fn a_rewritten_query_gives_exactly_the_tenants_part(client in prop::option::of(condition()), records in records()) {
         let body = json!({"query_embeddings": [[0.1, 0.2]], "n_results": 3, "where": client});
-        let rewritten = rewrite::request(&route("query"), &acme(), body.to_string().as_bytes()).unwrap().body.unwrap();
+        let rewritten = ask("query", body.to_string().as_bytes()).unwrap().body.unwrap();
         let sent: Value = serde_json::from_slice(&rewritten).unwrap();
         for record in &records {
             let wanted = record.tenant == "acme" && client.as_ref().is_none_or(|client| holds(client, record));
@@ -146,7 +148,7 @@ proptest! {
     fn ids_round_trip_and_foreign_records_vanish(ids in prop::collection::vec("\\PC{0,12}", 0..12), owners in prop::collection::vec(0..4u8, 12)) {
         // What the tenant adds comes back as it was; what others have, or what is unmarked, does not.
         let add = json!({"ids": ids, "metadatas": ids.iter().map(|id| json!({"k": id, "tenant_id": "t_beta"})).collect::<Vec<_>>()});
-        let sent: Value = serde_json::from_slice(&rewrite::request(&route("add"), &acme(), add.to_string().as_bytes()).unwrap().body.unwrap()).unwrap();
+        let sent: Value = serde_json::from_slice(&ask("add", add.to_string().as_bytes()).unwrap().body.unwrap()).unwrap();
         let (mut back_ids, mut back_metadatas, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for (index, id) in ids.iter().enumerate() {
             let (sent_id, sent_metadata) = (sent["ids"][index].clone(), sent["metadatas"][index].clone());
@@ -159,11 +161,11 @@ proptest! {
             }
         }
         let answer = json!({"ids": back_ids, "metadatas": back_metadatas, "documents": back_ids, "embeddings": null, "uris": null, "include": ["metadatas"]});
-        let verified = rewrite::response(&route("get"), &acme(), &Memo::default(), 200, answer.to_string().as_bytes()).unwrap();
+        let verified = verify("get", answer.to_string().as_bytes()).unwrap();
         let got: Value = serde_json::from_slice(&verified.body.unwrap()).unwrap();
         prop_assert_eq!(&got["ids"], &json!(expected));
         prop_assert_eq!(got["documents"].as_array().unwrap().len(), expected.len());
-        prop_assert_eq!(verified.dropped as usize, back_ids.len() - expected.len());
+        prop_assert_eq!(verified.tally.dropped as usize, back_ids.len() - expected.len());
         prop_assert!(!got["metadatas"].to_string().contains("t_"));
     }
 
@@ -171,7 +173,7 @@ proptest! {
     fn vectors_stay_bit_for_bit(vector in prop::collection::vec("-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,12})?(e-?[0-9]{1,2})?", 1..40)) {
         let raw = format!("[[{}]]", vector.join(" , "));
         let body = format!("{{\"query_embeddings\":{raw},\"n_results\":18446744073709551615}}");
-        let sent = String::from_utf8(rewrite::request(&route("query"), &acme(), body.as_bytes()).unwrap().body.unwrap()).unwrap();
+        let sent = String::from_utf8(ask("query", body.as_bytes()).unwrap().body.unwrap()).unwrap();
         prop_assert!(sent.contains(&raw) && sent.contains(":18446744073709551615"), "{sent}");
     }
 
@@ -196,7 +198,7 @@ proptest! {
     #[test]
     fn no_answer_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), nested in any::<bool>()) {
         let operation = if nested { "query" } else { "get" };
-        let _ = rewrite::response(&route(operation), &acme(), &Memo::default(), 200, &bytes);
-        let _ = rewrite::request(&route(operation), &acme(), &bytes);
+        let _ = verify(operation, &bytes);
+        let _ = ask(operation, &bytes);
     }
 }

@@ -1,0 +1,72 @@
+//! What of a backend's own errors may pass: the fields that its clients read, once their text names nothing foreign.
+
+use super::{Answer, Place, Verified};
+use crate::error::Code;
+use crate::json::write::{self, Object};
+use crate::json::{self, Value};
+
+/// What stands where a text named another tenant.
+const WITHHELD: &str = "the backend refused the request; its message is withheld, as it may concern other tenants";
+
+/// An answer with an error status. What is no JSON object, or no error that the backend's clients know, is replaced whole.
+pub(super) fn answer(answer: &Answer<'_>) -> Result<Verified, Code> {
+    let document = json::parse(answer.body).map_err(|_| Code::UpstreamMalformed)?;
+    Ok(Verified { body: Some(document_of(answer, &document)?), ..Verified::default() })
+}
+
+/// An error document, reduced to what may pass.
+pub(super) fn document_of(answer: &Answer<'_>, document: &Value<'_>) -> Result<Vec<u8>, Code> {
+    let mut out = Vec::with_capacity(answer.body.len());
+    if !copy(answer, document, answer.place.backend().error_fields, &mut out) {
+        return Err(Code::UpstreamMalformed);
+    }
+    Ok(out)
+}
+
+/// Copies the wanted members of an object; says whether it was one.
+fn copy(answer: &Answer<'_>, value: &Value<'_>, wanted: &[&str], out: &mut Vec<u8>) -> bool {
+    let Value::Object(members, _) = value else { return false };
+    let mut object = Object::begin(out);
+    for (key, value) in members {
+        let name = key.decode();
+        let below: Vec<&str> =
+            wanted.iter().filter_map(|path| path.strip_prefix(name.as_ref())?.strip_prefix('.')).collect();
+        match value {
+            Value::Object(..) if !below.is_empty() => object.member(&name, |out| {
+                copy(answer, value, &below, out);
+            }),
+            _ if !wanted.contains(&name.as_ref()) => {}
+            Value::String(text, _) => object.member(&name, |out| write::string(out, &clean(answer, &text.decode()))),
+            Value::Number(raw) => object.raw(&name, raw),
+            Value::Bool(_) | Value::Null => object.raw(&name, value.raw()),
+            _ => {}
+        }
+    }
+    object.end();
+    true
+}
+
+/// A text of the backend as the tenant may read it: its own names as it knows them, nothing that names another tenant.
+pub(super) fn clean(answer: &Answer<'_>, text: &str) -> String {
+    let place = answer.place;
+    let mut text = text.replace(&place.prefix(), "");
+    for (logical, physical) in place.collections() {
+        if logical != physical {
+            text = text.replace(&physical, logical);
+        }
+    }
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    if words.clone().any(|word| is_foreign(place, answer.known, word)) {
+        return WITHHELD.to_owned();
+    }
+    text
+}
+
+fn is_foreign(place: &Place<'_>, known: &dyn Fn(&str) -> bool, word: &str) -> bool {
+    let other = |id: &str| id != place.tenant.as_str() && known(id);
+    let word = word.trim_matches('.');
+    other(word)
+        || word.split('.').any(other)
+        || place.owner(word).is_some_and(other)
+        || place.collection_owner(word).is_some_and(other)
+}

@@ -1,0 +1,6 @@
+//! The rows.
+
+use crate::surface::Endpoint;
+
+/// The rows.
+pub const TABLE: &[Endpoint] = &[];
