@@ -1,5 +1,12 @@
 //! Backends that stand in where no server can be had. Each implements what its API's filters mean, over records in memory.
 
+pub mod elasticsearch;
+pub mod milvus;
+pub mod pinecone;
+pub mod postgrest;
+pub mod qdrant;
+pub mod weaviate;
+
 use crate::llm::{Received, Script, play, receive};
 use std::io::BufReader;
 use std::net::{Shutdown, TcpListener, TcpStream};
