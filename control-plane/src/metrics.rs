@@ -11,7 +11,8 @@ use prometheus_client::registry::Registry;
 #[derive(Clone, Default)]
 pub struct Metrics {
     decisions: Family<Vec<(String, String)>, Counter>,
-    alerts: Counter,
+    alerts: Family<Vec<(String, String)>, Counter>,
+    results: Family<Vec<(String, String)>, Counter>,
     /// Records that fell out of the ring.
     pub events_dropped: Counter,
     /// Fetches of keys that failed.
@@ -32,16 +33,29 @@ impl Metrics {
             Outcome::Aborted => "aborted",
         };
         self.decisions.get_or_create(&vec![("outcome".to_owned(), outcome.to_owned())]).inc();
-        if decision.is_alert() {
-            self.alerts.inc();
+        if let (Some(surface), Some(tenant)) = (&decision.surface, &decision.tenant) {
+            for (namespace, count) in [("own", decision.kept), ("foreign", decision.dropped)] {
+                if count > 0 {
+                    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+                    let labels =
+                        vec![label("surface", surface), label("tenant", tenant), label("namespace", namespace)];
+                    self.results.get_or_create(&labels).inc_by(count);
+                }
+            }
         }
+    }
+
+    /// Counts an alert.
+    pub fn alert(&self, kind: &str) {
+        self.alerts.get_or_create(&vec![("kind".to_owned(), kind.to_owned())]).inc();
     }
 
     /// The exposition text. `gauges` are read at this moment.
     pub fn render(&self, gauges: &[(&str, &str, i64)]) -> String {
         let mut registry = Registry::with_prefix("partywall");
         registry.register("decisions", "Decision records received", self.decisions.clone());
-        registry.register("alerts", "Decision records that are alerts", self.alerts.clone());
+        registry.register("alerts", "Alerts, by kind", self.alerts.clone());
+        registry.register("results", "Results of retrievals, by whose they are", self.results.clone());
         registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
         registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
         registry.register("polls", "Snapshot polls answered", self.polls.clone());

@@ -45,7 +45,7 @@ pub struct Stack {
     workers: usize,
     control_process: Option<Process>,
     envoy_process: Option<Process>,
-    _chroma_process: Option<Process>,
+    chroma_process: Option<Process>,
 }
 
 /// The demo's policy.
@@ -125,12 +125,47 @@ impl Stack {
     pub fn apply(&self, policy: &str) -> Result<()> {
         let response = Request::new("PUT", "control", "/v1/policy")
             .bearer(&self.admin_token)
-            .body("application/yaml", policy.as_bytes().to_vec())
+            .body("application/yaml", self.fill_policy(policy).into_bytes())
             .send(self.control)?;
         if response.status != 200 {
             bail!("the policy was refused: {}", response.text());
         }
         if self.envoy_process.is_some() { self.converge() } else { Ok(()) }
+    }
+
+    /// A policy with its placeholder filled.
+    pub fn fill_policy(&self, policy: &str) -> String {
+        policy.replace("${CHROMA_PORT}", &self.chroma.to_string())
+    }
+
+    /// Runs the command line against the control plane; its output, and whether it succeeded.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn cli(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let output = std::process::Command::new(tool("PARTYWALL_BIN", "target/release/partywall"))
+            .args(arguments)
+            .env("PARTYWALL_URL", format!("http://127.0.0.1:{}", self.control))
+            .env("PARTYWALL_TOKEN", &self.admin_token)
+            .output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// Stops Chroma.
+    pub fn stop_chroma(&mut self) {
+        self.chroma_process = None;
+    }
+
+    /// Starts Chroma, on the data that it had.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_chroma(&mut self) -> Result<()> {
+        let mut process = start_chroma(&self.directory, self.chroma)?;
+        ready(&mut process, self.chroma)?;
+        self.chroma_process = Some(process);
+        Ok(())
     }
 
     /// Waits until every worker that lives runs the current revision.
@@ -353,7 +388,7 @@ impl Builder {
             workers: self.workers,
             control_process: None,
             envoy_process: None,
-            _chroma_process: None,
+            chroma_process: None,
         };
         let chroma = self.chroma.then(|| start_chroma(&directory, stack.chroma)).transpose()?;
         stack.start_control()?;
@@ -371,14 +406,17 @@ impl Builder {
             }
         }
         if let Some(mut process) = chroma {
-            let port = stack.chroma;
-            process.wait_until(Duration::from_secs(60), || {
-                Request::new("GET", "chroma", "/api/v2/heartbeat").send(port).is_ok_and(|r| r.status == 200)
-            })?;
-            stack._chroma_process = Some(process);
+            ready(&mut process, stack.chroma)?;
+            stack.chroma_process = Some(process);
         }
         Ok(stack)
     }
+}
+
+fn ready(chroma: &mut Process, port: u16) -> Result<()> {
+    chroma.wait_until(Duration::from_secs(60), || {
+        Request::new("GET", "chroma", "/api/v2/heartbeat").send(port).is_ok_and(|r| r.status == 200)
+    })
 }
 
 fn start_chroma(directory: &std::path::Path, port: u16) -> Result<Process> {

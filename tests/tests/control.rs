@@ -235,7 +235,10 @@ fn policies_are_applied_kept_and_rolled_back() {
     assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
     stack.api("POST", "/v1/policy/rollback/1", None).unwrap();
     let current = stack.api("GET", "/v1/policy", None).unwrap();
-    assert_eq!((&current["version"], current["text"].as_str()), (&json!(3), Some(demo_policy().as_str())));
+    assert_eq!(
+        (&current["version"], current["text"].as_str()),
+        (&json!(3), Some(stack.fill_policy(&demo_policy()).as_str()))
+    );
     let bad = demo_policy().replace("hosts: [llm.test]", "hosts: [LLM.test]");
     let response = Request::new("POST", "control", "/v1/policy/validate")
         .bearer(&stack.admin_token)
@@ -323,7 +326,7 @@ fn the_command_line() {
     has(&["policy", "history"], "first-admin");
     has(&["tenant", "suspend", "gamma"], "suspended");
     has(&["sidecars"], "");
-    has(&["surfaces"], "chroma.query");
+    has(&["surfaces", "chroma"], "/query");
     let (ok, text) = run(&["tenant", "add", "GAMMA"]);
     assert!(!ok && text.contains("by case only"), "{text}");
     let (ok, text) = run(&["fingerprint", "add", "--tenant", "gamma", "it"]);

@@ -50,7 +50,13 @@ impl From<anyhow::Error> for Problem {
             Some(Refused(code, message)) => {
                 let status = match *code {
                     "not_found" | "tenant_unknown" => 404,
-                    "token_exists" | "tenant_id_ambiguous" | "tenant_in_use" | "last_admin" => 409,
+                    "token_exists"
+                    | "tenant_id_ambiguous"
+                    | "tenant_in_use"
+                    | "tenant_offboarding"
+                    | "offboarding_running"
+                    | "place_not_empty"
+                    | "last_admin" => 409,
                     _ => 422,
                 };
                 Self::new(status, code, message)

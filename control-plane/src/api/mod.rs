@@ -5,6 +5,7 @@ pub mod events;
 pub mod fingerprints;
 pub mod health;
 pub mod policy;
+pub mod rag;
 pub mod snapshot;
 pub mod tenants;
 pub mod tokens;

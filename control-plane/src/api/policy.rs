@@ -2,14 +2,16 @@
 
 use super::error::Problem;
 use super::{Admin, Security, Shared, blocking};
+use crate::backends;
 use crate::jwks::{self, Cached};
 use crate::policy::{self, Compiled, Policy};
 use crate::state::{PolicyRecord, now};
 use axum::Json;
-use axum::extract::{Path, State};
-use serde::Serialize;
+use axum::extract::{Path, Query, State};
+use partywall_core::tenant::TenantId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A policy without its text.
 #[derive(Serialize, ToSchema)]
@@ -57,9 +59,54 @@ async fn prepare(app: &Shared, text: &str) -> Result<Prepared, Problem> {
     Ok(Prepared { policy, compiled, fetched })
 }
 
-async fn enforce(app: &Shared, text: String, by: String) -> Result<Json<PolicyRecord>, Problem> {
+/// How to apply a policy.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct How {
+    /// Even where a tenant's records would be left behind in its old place.
+    #[serde(default)]
+    pub force: bool,
+}
+
+async fn enforce(app: &Shared, text: String, by: String, force: bool) -> Result<Json<PolicyRecord>, Problem> {
     let Prepared { policy, compiled, fetched } = prepare(app, &text).await?;
+    if !force {
+        moved(app, &compiled).await?;
+    }
     blocking(app, move |app| app.apply_policy(&text, &policy, compiled, fetched, &by)).await.map(Json)
+}
+
+/// Refuses a policy under which a tenant's records would be left behind in a place that it no longer looks at.
+async fn moved(app: &Shared, next: &Compiled) -> Result<(), Problem> {
+    let (now, tenants) =
+        app.read(|model| (model.compiled.clone(), model.tenants.keys().cloned().collect::<Vec<TenantId>>()));
+    let Some(now) = now.filter(|now| now.places() != next.places()) else { return Ok(()) };
+    for tenant in &tenants {
+        let after = backends::sites(next, tenant)?;
+        for before in backends::sites(&now, tenant)? {
+            let Some(after) = after.iter().find(|after| after.surface == before.surface) else { continue };
+            if before.same_place(after) {
+                continue;
+            }
+            let refuse = |why: String| Problem::new(409, "place_not_empty", &why);
+            let place = format!("surfaces ({}): {tenant} would be served from another place, and", before.surface);
+            let unknown = |error: anyhow::Error| {
+                refuse(format!(
+                    "{place} its old one cannot be checked ({error:#}); `--force` applies the policy nevertheless"
+                ))
+            };
+            let database = before.database().map_err(unknown)?;
+            for (_, collection) in &before.collections {
+                let records = database.remaining(collection).await.map_err(unknown)?;
+                if records > 0 {
+                    return Err(refuse(format!(
+                        "{place} {records} of its records are in {collection:?} still: move them (`partywall adopt --from`), or apply with `--force` and leave them behind"
+                    )));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks a policy file without applying it.
@@ -71,13 +118,14 @@ pub async fn validate(_: Security, State(app): State<Shared>, text: String) -> R
 }
 
 /// Applies a policy file.
-#[utoipa::path(put, path = "/v1/policy", request_body(content = String, content_type = "application/yaml"), responses((status = 200, body = PolicyRecord), (status = 422, body = Problem)))]
+#[utoipa::path(put, path = "/v1/policy", params(How), request_body(content = String, content_type = "application/yaml"), responses((status = 200, body = PolicyRecord), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub async fn apply(
     Admin(caller): Admin,
     State(app): State<Shared>,
+    Query(how): Query<How>,
     text: String,
 ) -> Result<Json<PolicyRecord>, Problem> {
-    enforce(&app, text, caller.name).await
+    enforce(&app, text, caller.name, how.force).await
 }
 
 /// The policy in force.
@@ -101,14 +149,15 @@ pub async fn history(_: Security, State(app): State<Shared>) -> Json<Vec<PolicyS
 }
 
 /// Applies an earlier version again, as a new one.
-#[utoipa::path(post, path = "/v1/policy/rollback/{version}", params(("version" = u64, Path)), responses((status = 200, body = PolicyRecord), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/v1/policy/rollback/{version}", params(("version" = u64, Path), How), responses((status = 200, body = PolicyRecord), (status = 409, body = Problem), (status = 404, body = Problem)))]
 pub async fn rollback(
     Admin(caller): Admin,
     State(app): State<Shared>,
     Path(version): Path<u64>,
+    Query(how): Query<How>,
 ) -> Result<Json<PolicyRecord>, Problem> {
     let earlier = app.read(|model| model.policies.iter().find(|policy| policy.version == version).cloned());
     let earlier =
         earlier.ok_or_else(|| Problem::new(404, "not_found", &format!("there is no policy version {version}")))?;
-    enforce(&app, earlier.text, caller.name).await
+    enforce(&app, earlier.text, caller.name, how.force).await
 }

@@ -27,7 +27,7 @@ pub struct EditTenant {
     pub status: TenantStatus,
 }
 
-fn parse(id: &str) -> Result<TenantId, Problem> {
+pub(super) fn parse(id: &str) -> Result<TenantId, Problem> {
     TenantId::parse(id).map_err(|error| Problem::new(422, "tenant_id_invalid", &error.to_string()))
 }
 

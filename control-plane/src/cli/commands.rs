@@ -2,7 +2,9 @@
 #![allow(clippy::indexing_slicing)] // Indexing a JSON value gives null where there is nothing.
 
 use super::client::Client;
-use super::{Command, EventsCommand, FingerprintCommand, PolicyCommand, TenantCommand, TokenCommand, output};
+use super::{
+    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, output, rag,
+};
 use crate::policy;
 use anyhow::{Context, Result};
 use reqwest::Method;
@@ -70,7 +72,11 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Fingerprint(command) => fingerprint(client, command, json).await?,
         Command::Events(command) => events(client, command, json).await?,
         Command::Token(command) => token(client, command, json).await?,
-        Command::Serve(_) | Command::Surfaces | Command::Completions { .. } => {}
+        Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
+        Command::Alerts { tenant, limit } => rag::alerts(client, tenant, limit, json).await?,
+        Command::Adopt(arguments) => rag::adopt(client, arguments, json).await?,
+        Command::Receipt(ReceiptCommand::Show { id }) => rag::receipt(client, &id, json).await?,
+        Command::Serve(_) | Command::Surfaces { .. } | Command::Completions { .. } | Command::Receipt(_) => {}
     }
     Ok(())
 }
@@ -78,9 +84,10 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
 async fn policy(client: &Client, command: PolicyCommand, json: bool) -> Result<()> {
     match command {
         PolicyCommand::Check { .. } => {}
-        PolicyCommand::Apply { file } => {
+        PolicyCommand::Apply { file, force } => {
             let body = ("application/yaml", read(&file)?.into_bytes());
-            let applied: Value = client.send(Method::PUT, "/v1/policy", Some(body)).await?.json_value().await?;
+            let applied: Value =
+                client.send(Method::PUT, &format!("/v1/policy?force={force}"), Some(body)).await?.json_value().await?;
             if json { println!("{applied:#}") } else { println!("policy version {} is in force", applied["version"]) }
         }
         PolicyCommand::Show => {
@@ -91,8 +98,9 @@ async fn policy(client: &Client, command: PolicyCommand, json: bool) -> Result<(
             let rows = client.json(Method::GET, "/v1/policy/history", None).await?;
             output::table(&rows, &["version", "applied_at", "applied_by"], json);
         }
-        PolicyCommand::Rollback { version } => {
-            let applied = client.json(Method::POST, &format!("/v1/policy/rollback/{version}"), None).await?;
+        PolicyCommand::Rollback { version, force } => {
+            let applied =
+                client.json(Method::POST, &format!("/v1/policy/rollback/{version}?force={force}"), None).await?;
             if json {
                 println!("{applied:#}")
             } else {
@@ -121,6 +129,7 @@ async fn tenant(client: &Client, command: TenantCommand, json: bool) -> Result<(
         TenantCommand::RevokeTokens { id } => {
             client.json(Method::POST, &format!("{}/revoke-tokens", one(&id)), None).await?
         }
+        TenantCommand::Offboard { id, watch, detach } => return rag::offboard(client, &id, watch, detach, json).await,
         TenantCommand::Remove { id } => {
             client.json(Method::DELETE, &one(&id), None).await?;
             json!({"id": id, "status": "removed"})

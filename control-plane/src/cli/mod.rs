@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod output;
+mod rag;
 
 use crate::server;
 use crate::tokens::Role;
@@ -57,11 +58,76 @@ enum Command {
     #[command(subcommand)]
     Token(TokenCommand),
     /// What each kind of surface allows, rewrites, verifies and refuses.
-    Surfaces,
+    Surfaces {
+        /// Only this kind, e.g. `chroma`.
+        kind: Option<String>,
+    },
+    /// Whose results retrievals brought, by surface and tenant.
+    Namespaces {
+        /// Only this tenant's retrievals.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Of the last so many hours.
+        #[arg(long, default_value_t = 24)]
+        hours: u64,
+    },
+    /// Recent alerts, newest first.
+    Alerts {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Stamps a tenant's marker on records that were in a database before Partywall.
+    Adopt(#[command(flatten)] AdoptArguments),
+    /// Receipts of offboarded tenants.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Shell completions.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(clap::Args)]
+struct AdoptArguments {
+    /// Whose the records become.
+    #[arg(long)]
+    tenant: String,
+    /// The surface.
+    #[arg(long)]
+    surface: String,
+    /// The collection, by the clients' name.
+    #[arg(long)]
+    collection: String,
+    /// Where the records are now, by the database's name; without it, where the tenant's are.
+    #[arg(long)]
+    from: Option<String>,
+    /// The database's own filter (JSON, or text where its language is text), where not all unmarked records are the tenant's.
+    #[arg(long)]
+    filter: Option<String>,
+    /// Only count.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Subcommand)]
+enum ReceiptCommand {
+    /// Prints the receipt of a tenant.
+    Show {
+        /// The tenant's identifier.
+        id: String,
+    },
+    /// Checks a receipt's signature, without a control plane.
+    Verify {
+        /// The file, as `receipt show --json` prints it.
+        file: PathBuf,
+        /// The control plane's key: `partywall public-key`.
+        #[arg(long)]
+        public_key: String,
     },
 }
 
@@ -76,6 +142,9 @@ enum PolicyCommand {
     Apply {
         /// The file; `-` for standard input.
         file: PathBuf,
+        /// Even where a tenant's records would be left behind in its old place.
+        #[arg(long)]
+        force: bool,
     },
     /// Prints the policy in force.
     Show,
@@ -85,6 +154,9 @@ enum PolicyCommand {
     Rollback {
         /// The version.
         version: u64,
+        /// Even where a tenant's records would be left behind in its old place.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -111,6 +183,18 @@ enum TenantCommand {
     RevokeTokens {
         /// Its identifier.
         id: String,
+    },
+    /// The end of a tenant: refuses its traffic, deletes its namespace in every database, searches until nothing remains, forgets
+    /// it, and prints a signed receipt. Can be repeated.
+    Offboard {
+        /// Its identifier.
+        id: String,
+        /// Only follow an offboarding that runs.
+        #[arg(long)]
+        watch: bool,
+        /// Do not wait for the end.
+        #[arg(long, conflicts_with = "watch")]
+        detach: bool,
     },
     /// Forgets a tenant that owns no fingerprint.
     Remove {
@@ -222,9 +306,9 @@ fn act(cli: Cli) -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "partywall", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Surfaces => {
-            print!("{}", partywall_core::surface::tables_markdown());
-            Ok(ExitCode::SUCCESS)
+        Command::Surfaces { kind } => output::surfaces(kind.as_deref(), cli.json).map(|()| ExitCode::SUCCESS),
+        Command::Receipt(ReceiptCommand::Verify { file, public_key }) => {
+            rag::verify(&file, &public_key).map(|()| ExitCode::SUCCESS)
         }
         Command::Policy(PolicyCommand::Check { file }) => commands::check(&file, cli.json),
         command => {

@@ -1,8 +1,11 @@
 //! Output for eyes: tables, colour on a terminal, plain when piped; JSON for machines.
 
+use anyhow::{Result, bail};
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::Value;
+use partywall_core::surface::{KINDS, Kind};
+use serde_json::{Value, json};
 use std::io::IsTerminal;
+use std::time::Duration;
 
 /// Prints rows of JSON objects as a table of these members.
 pub(super) fn table(rows: &Value, columns: &[&str], json: bool) {
@@ -53,6 +56,48 @@ fn ago(at: u64) -> String {
         seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
         seconds => format!("{} d ago", seconds / 86400),
     }
+}
+
+/// Unix time as UTC, to the second.
+pub(super) fn utc(at: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(Duration::from_secs(at)).unwrap_or(std::time::UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// The endpoints of one kind of surface, or of all.
+pub(super) fn surfaces(kind: Option<&str>, json: bool) -> Result<()> {
+    let kinds: Vec<&Kind> = KINDS.iter().map(|kind| Kind::of(*kind)).collect();
+    let wanted: Vec<&&Kind> = kinds.iter().filter(|known| kind.is_none_or(|kind| known.name == kind)).collect();
+    if wanted.is_empty() {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+        bail!("there is no such kind of surface; known: {}", names.join(", "));
+    }
+    let mut all = Vec::new();
+    for kind in wanted {
+        let rows: Vec<Value> = kind
+            .table
+            .iter()
+            .map(|row| {
+                json!({"kind": kind.name, "row": row.name, "method": row.method, "path": row.template,
+                    "request": row.request_word().replace("**", ""), "response": row.response_word(), "note": row.note})
+            })
+            .collect();
+        if !json {
+            println!("{}: {}", kind.name, kind.title);
+            if let Some(rag) = kind.rag {
+                println!("  namespace            {}", rag.strategies.namespace);
+                println!("  separate_collection  {}", rag.strategies.separate_collection);
+                println!("  separate_db          {}", rag.strategies.separate_db);
+            }
+            table(&Value::Array(rows.clone()), &["method", "path", "request", "response", "note"], false);
+            println!();
+        }
+        all.extend(rows);
+    }
+    if json {
+        println!("{:#}", Value::Array(all));
+    }
+    Ok(())
 }
 
 /// One decision as a line.

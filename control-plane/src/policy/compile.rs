@@ -112,6 +112,13 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Everything that decides where records are, to be compared.
+    pub fn places(&self) -> Vec<(String, String)> {
+        let one =
+            |surface: &wire::Surface| (surface.name.clone(), serde_json::to_string(&surface.rag).unwrap_or_default());
+        self.content.surfaces.iter().map(one).collect()
+    }
+
     /// The surfaces.
     pub fn surfaces(&self) -> &[wire::Surface] {
         &self.content.surfaces

@@ -115,6 +115,53 @@ impl App {
         )
     }
 
+    /// A tenant owns nothing any more: its own fingerprints go, shared ones lose it as an owner. How many of each.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn drop_owner(&self, tenant: &TenantId) -> Result<(u64, u64)> {
+        if !self.read(|model| model.fingerprints.values().any(|entry| entry.owners.contains(tenant))) {
+            return Ok((0, 0));
+        }
+        let (gone, shared) = self.change(
+            |model, write| {
+                let owned: Vec<&Entry> = model.fingerprints.values().filter(|e| e.owners.contains(tenant)).collect();
+                let gone: Vec<u64> = owned.iter().map(|entry| entry.id).collect();
+                let rest = owned.into_iter().filter(|entry| entry.owners.len() > 1);
+                // With other owners it is another entry: segments never change.
+                let shared: Vec<Entry> = rest
+                    .zip(model.next_fingerprint..)
+                    .map(|(entry, id)| {
+                        let owners = entry.owners.iter().filter(|owner| *owner != tenant).cloned().collect();
+                        Entry { id, owners, ..entry.clone() }
+                    })
+                    .collect();
+                write.remove_numbered("fingerprint", gone.iter().copied())?;
+                write.put_numbered("fingerprint", shared.iter().map(|entry| (entry.id, self.record(model, entry))))?;
+                write.set_meta("next_fingerprint", &(model.next_fingerprint + shared.len() as u64))?;
+                Ok((gone, shared))
+            },
+            |model, (gone, shared)| {
+                for id in gone {
+                    if let Some(folded) = model.fingerprints.remove(id).and_then(|e| scan::literal(&e.text).ok()) {
+                        model.by_text.remove(&folded);
+                    }
+                    model.created.remove(id);
+                }
+                for entry in shared {
+                    if let Ok(folded) = scan::literal(&entry.text) {
+                        model.by_text.insert(folded, entry.id);
+                    }
+                    model.created.insert(entry.id, now());
+                    model.fingerprints.insert(entry.id, entry.clone());
+                }
+                model.next_fingerprint += shared.len() as u64;
+                (shared.iter().map(|entry| entry.id).collect(), gone.clone())
+            },
+        )?;
+        Ok(((gone.len() - shared.len()) as u64, shared.len() as u64))
+    }
+
     /// A fingerprint as the API shows it, with its text.
     pub(crate) fn record(&self, model: &Model, entry: &Entry) -> FingerprintRecord {
         FingerprintRecord {

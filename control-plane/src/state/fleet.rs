@@ -1,8 +1,10 @@
 //! The sidecars and what they report.
 
-use super::{App, Event, Sidecar, lock, now};
+use super::alerts::{Alert, MAX_ALERTS};
+use super::{App, Event, Sidecar, lock, now, statistics};
 use anyhow::Result;
 use partywall_core::record::{Report, Totals};
+use std::collections::BTreeMap;
 use tokio::sync::broadcast;
 
 /// The most decision records that are kept.
@@ -63,10 +65,48 @@ impl App {
             let surplus = (events.0.len() + new.len()).saturating_sub(MAX_EVENTS);
             events.0.iter().take(surplus).map(|event| event.sequence).collect()
         };
+        let threshold = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.statistics));
+        let decisions = new.iter().map(|event| &event.decision);
+        let mut added = match threshold {
+            Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold),
+            None => statistics::Added { hours: BTreeMap::new(), alerts: Vec::new() },
+        };
+        added.alerts.extend(new.iter().flat_map(|event| Alert::of(&event.decision)));
+        let forgotten = self.old_hours();
+        let (first, surplus) = {
+            let alerts = lock(&self.alerts);
+            let surplus = (alerts.len() + added.alerts.len()).saturating_sub(MAX_ALERTS);
+            let surplus: Vec<u64> = alerts.iter().take(surplus).map(|alert| alert.sequence).collect();
+            (alerts.back().map_or(1, |last| last.sequence + 1), surplus)
+        };
+        for (sequence, alert) in (first..).zip(&mut added.alerts) {
+            alert.sequence = sequence;
+        }
         let write = self.store.write()?;
         write.put_numbered("event", new.iter().map(|event| (event.sequence, event)))?;
         write.remove_numbered("event", old.iter().copied())?;
+        for (key, hour) in &added.hours {
+            write.put("hour", &statistics::name(key), hour)?;
+        }
+        for key in &forgotten {
+            write.remove("hour", &statistics::name(key))?;
+        }
+        write.put_numbered("alert", added.alerts.iter().map(|alert| (alert.sequence, alert)))?;
+        write.remove_numbered("alert", surplus.iter().copied())?;
         write.commit()?;
+        {
+            let mut statistics = lock(&self.statistics);
+            statistics.retain(|key, _| !forgotten.contains(key));
+            statistics.extend(added.hours);
+            let mut alerts = lock(&self.alerts);
+            alerts.drain(..surplus.len());
+            for alert in added.alerts {
+                tracing::warn!(kind = alert.kind, tenant = ?alert.tenant, surface = ?alert.surface,
+                    request_id = %alert.request_id, "alert: {}", alert.summary);
+                self.metrics.alert(&alert.kind);
+                alerts.push_back(alert);
+            }
+        }
         self.metrics.events_dropped.inc_by(old.len() as u64);
         let mut events = lock(&self.events);
         events.1 = sequence;
@@ -74,11 +114,6 @@ impl App {
         for event in new {
             let decision = &event.decision;
             self.metrics.decision(decision);
-            if decision.is_alert() {
-                tracing::warn!(tenant = ?decision.tenant, surface = ?decision.surface, endpoint = ?decision.endpoint,
-                    outcome = ?decision.outcome, hits = decision.hits.len(), dropped = decision.dropped,
-                    request_id = %decision.request_id, "alert: something crossed between tenants, or tried to");
-            }
             let _ = self.feed.send(event.clone());
             events.0.push_back(event);
         }

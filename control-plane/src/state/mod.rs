@@ -2,13 +2,19 @@
 //! then publish a new revision to the filters that wait.
 
 mod access;
+mod alerts;
 mod fingerprints;
 mod fleet;
+mod offboarding;
 mod policies;
 mod records;
+mod statistics;
 mod tenants;
 
+pub use alerts::Alert;
+pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
+pub use statistics::{Distribution, Hour};
 
 use crate::jwks::Cached;
 use crate::policy::Compiled;
@@ -43,6 +49,13 @@ pub struct Model {
     revision: u64,
 }
 
+impl Model {
+    /// The revision of what holds now.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
 /// The control plane.
 pub struct App {
     store: Store,
@@ -55,6 +68,9 @@ pub struct App {
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
+    statistics: Mutex<statistics::Statistics>,
+    alerts: Mutex<VecDeque<Alert>>,
+    offboardings: Mutex<BTreeMap<String, Offboarding>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -123,6 +139,10 @@ impl App {
         let (feed, _) = broadcast::channel(1024);
         let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
         let kept: VecDeque<Event> = store.numbered::<Event>("event")?.into_iter().map(|(_, event)| event).collect();
+        let hours = store.named::<Hour>("hour")?;
+        let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
+        let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
             store,
@@ -134,6 +154,9 @@ impl App {
             sidecars: Mutex::default(),
             events: Mutex::new((kept, last)),
             feed,
+            statistics: Mutex::new(hours),
+            alerts: Mutex::new(alerts),
+            offboardings: Mutex::new(offboardings),
             key,
             metrics: crate::metrics::Metrics::default(),
         };

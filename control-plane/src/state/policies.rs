@@ -43,6 +43,17 @@ impl App {
                     .map_err(|error| refused("policy_invalid", format!("tenants ({}): {error}", tenant.id)))
             })
             .collect::<Result<_>>()?;
+        let gone = |id: &&TenantId| {
+            self.offboarding(id).is_some_and(|o| o.status == "done") && !self.model().tenants.contains_key(*id)
+        };
+        if let Some(id) = ids.iter().find(gone) {
+            return Err(refused(
+                "tenant_offboarded",
+                format!(
+                    "tenants: {id} was offboarded: take it out of the policy, or onboard it anew by `partywall tenant add {id}`"
+                ),
+            ));
+        }
         let (record, _) = self.change(
             |model, write| {
                 let version = model.policies.last().map_or(1, |last| last.version + 1);

@@ -58,7 +58,16 @@ impl App {
                     .get(id)
                     .cloned()
                     .ok_or_else(|| refused("tenant_unknown", format!("there is no tenant {id}")))?;
+                if tenant.status == TenantStatus::Offboarding {
+                    return Err(refused(
+                        "tenant_offboarding",
+                        format!("{id} is being offboarded: it cannot come back before that is done"),
+                    ));
+                }
                 edit(&mut tenant);
+                if tenant.status == TenantStatus::Offboarding {
+                    return Err(refused("tenant_status", "offboard a tenant by `partywall tenant offboard`"));
+                }
                 write.put("tenant", id.as_str(), &tenant)?;
                 Ok(tenant)
             },
@@ -78,6 +87,9 @@ impl App {
             |model, write| {
                 if !model.tenants.contains_key(id) {
                     return Err(refused("tenant_unknown", format!("there is no tenant {id}")));
+                }
+                if model.tenants.get(id).is_some_and(|tenant| tenant.status == TenantStatus::Offboarding) {
+                    return Err(refused("tenant_offboarding", format!("{id} is being offboarded")));
                 }
                 let owned = model.fingerprints.values().filter(|entry| entry.owners.contains(id)).count();
                 if owned > 0 {

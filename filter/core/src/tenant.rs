@@ -89,6 +89,8 @@ pub enum TenantStatus {
     Active,
     /// Known, and refused.
     Suspended,
+    /// Refused for good: what it has is being deleted.
+    Offboarding,
 }
 
 #[cfg(test)]

@@ -57,8 +57,8 @@ impl Fake {
         let mut reader = BufReader::new(stream);
         while let Some(request) = receive(&mut reader) {
             let head = request.line.starts_with("HEAD ");
+            self.received.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let (status, media, body) = answer(&request);
-            self.received.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             let mut script = Script::new(media, vec![body]);
             script.status = status;
             script.parts.iter_mut().for_each(|part| part.0 = 0);

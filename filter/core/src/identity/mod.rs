@@ -64,7 +64,7 @@ impl Tenants {
     pub fn admit(&self, tenant: &TenantId, issued: Option<u64>) -> Result<(), Code> {
         match self.0.get(tenant) {
             None => Err(Code::TenantUnknown),
-            Some((TenantStatus::Suspended, _)) => Err(Code::TenantSuspended),
+            Some((TenantStatus::Suspended | TenantStatus::Offboarding, _)) => Err(Code::TenantSuspended),
             Some((TenantStatus::Active, 0)) => Ok(()),
             Some((TenantStatus::Active, not_before)) if issued.is_some_and(|issued| issued >= *not_before) => Ok(()),
             Some(_) => Err(Code::TokenInvalid),

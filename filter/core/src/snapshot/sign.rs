@@ -40,6 +40,12 @@ impl PublicKey {
         ed25519_compact::PublicKey::from_slice(&bytes).map(Self).map_err(|_| KeyError)
     }
 
+    /// Whether a signature in base64 is this key's over a context and bytes.
+    pub fn verifies(&self, context: &[u8], bytes: &[u8], signature: &str) -> bool {
+        let signature = STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
+        signature.is_some_and(|signature| self.0.verify([context, bytes].concat(), &signature).is_ok())
+    }
+
     /// As [`PublicKey::from_base64`] reads it.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(*self.0)
@@ -54,6 +60,11 @@ impl SecretKey {
     pub fn from_seed(seed: &[u8]) -> Result<Self, KeyError> {
         let seed = Seed::from_slice(seed).map_err(|_| KeyError)?;
         KeyPair::try_from_seed(seed).map(Self).map_err(|_| KeyError)
+    }
+
+    /// Signs bytes under a context that no other use has; base64.
+    pub fn sign(&self, context: &[u8], bytes: &[u8]) -> String {
+        STANDARD.encode(*self.0.sk.sign([context, bytes].concat(), None))
     }
 
     /// A secret of 32 bytes for another purpose, the same whenever it is asked for. Ed25519 signatures are deterministic,

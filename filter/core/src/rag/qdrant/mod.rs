@@ -15,3 +15,13 @@ pub const BACKEND: Backend = Backend {
     strategies: Strategies { namespace: "", separate_collection: "", separate_db: "" },
     limits: &[],
 };
+
+/// A point's id as the database knows it, and the original where it must be kept beside it.
+pub fn scoped_id(_tenant: &crate::tenant::TenantId, _id: &serde_json::Value) -> Option<(String, Option<String>)> {
+    None
+}
+
+/// The payload key beside the marker that keeps a point's original id.
+pub fn id_key(key: &str) -> String {
+    format!("{key}_id")
+}

@@ -1,0 +1,80 @@
+//! Weaviate: a native tenant is a shard of its own, which goes whole.
+
+use super::{Adopted, Database, PAGE, Progress, escape, list};
+use anyhow::{Result, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+impl Database<'_> {
+    pub(super) async fn weaviate_purge(&self, class: &str) -> Result<()> {
+        if self.owns_collections() {
+            self.ask(Method::DELETE, &format!("/v1/schema/{}", escape(class)), None).await?;
+            return Ok(());
+        }
+        let body = json!([self.site.namespace]);
+        self.ask(Method::DELETE, &format!("/v1/schema/{}/tenants", escape(class)), Some(&body)).await?;
+        Ok(())
+    }
+
+    /// Whether the class still has the native tenant: its objects, and at least one for the tenant itself.
+    pub(super) async fn weaviate_remaining(&self, class: &str) -> Result<u64> {
+        let Some(tenants) = self.ask(Method::GET, &format!("/v1/schema/{}/tenants", escape(class)), None).await? else {
+            return Ok(0);
+        };
+        let there = tenants.as_array().is_none_or(|all| all.iter().any(|t| t["name"] == self.site.namespace.as_str()));
+        if !there {
+            return Ok(0);
+        }
+        Ok(1.max(self.weaviate_objects(class, None).await?.len() as u64))
+    }
+
+    async fn weaviate_objects(&self, class: &str, after: Option<&str>) -> Result<Vec<Value>> {
+        let mut path = format!(
+            "/v1/objects?class={}&tenant={}&limit={PAGE}&include=vector",
+            escape(class),
+            escape(&self.site.namespace)
+        );
+        if let Some(after) = after {
+            path += &format!("&after={}", escape(after));
+        }
+        Ok(list(&self.must(Method::GET, &path, None).await?, "/objects")?.clone())
+    }
+
+    /// Objects of the native tenant that lack the marker.
+    pub(super) async fn weaviate_adopt(
+        &self,
+        class: &str,
+        filter: Option<&Value>,
+        dry_run: bool,
+        progress: Progress<'_>,
+    ) -> Result<Adopted> {
+        if filter.is_some() {
+            bail!("in Weaviate the objects of a native tenant are adopted whole, without a filter");
+        }
+        let mut done = Adopted::default();
+        let mut after = None;
+        loop {
+            let objects = self.weaviate_objects(class, after.as_deref()).await?;
+            for object in &objects {
+                done.seen += 1;
+                if object["properties"].get(&self.site.key).is_some() {
+                    done.marked += 1;
+                    continue;
+                }
+                done.stamped += 1;
+                if !dry_run {
+                    let id = object["id"].as_str().unwrap_or_default();
+                    let body = json!({"class": class, "tenant": self.site.namespace,
+                        "properties": {self.site.key.as_str(): self.site.namespace}});
+                    let path = format!("/v1/objects/{}/{}", escape(class), escape(id));
+                    self.must(Method::PATCH, &path, Some(&body)).await?;
+                }
+            }
+            progress(&done);
+            after = objects.last().and_then(|last| last["id"].as_str()).map(str::to_owned);
+            if objects.len() < PAGE || after.is_none() {
+                return Ok(done);
+            }
+        }
+    }
+}
