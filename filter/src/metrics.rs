@@ -4,8 +4,10 @@
 use crate::host;
 use partywall_core::error::Code;
 use partywall_core::record::{Decision, Outcome, Severity};
+use partywall_core::snapshot::Snapshot;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
+use std::cell::RefCell;
 
 const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Allowed, "allowed"),
@@ -24,6 +26,8 @@ pub struct Metrics {
     refusals: Vec<(Code, u32)>,
     hits: Vec<(Severity, u32)>,
     dropped: u32,
+    /// By surface: results that were kept and dropped.
+    results: RefCell<Vec<(String, u32, u32)>>,
     scanned: u32,
     delivered: u32,
     withheld: u32,
@@ -67,6 +71,7 @@ impl Metrics {
                 .map(|(s, name)| Some((*s, counter(&format!("partywall_fingerprint_hits_total.severity.{name}"))?)))
                 .collect::<Option<_>>()?,
             dropped: counter("partywall_results_dropped_total")?,
+            results: RefCell::default(),
             scanned: bytes("scanned")?,
             delivered: bytes("delivered")?,
             withheld: bytes("withheld")?,
@@ -93,6 +98,12 @@ impl Metrics {
             }
         }
         host::count(self.dropped, decision.dropped);
+        if let (Ok(results), Some(surface)) = (self.results.try_borrow(), &decision.surface)
+            && let Some((_, kept, dropped)) = results.iter().find(|(name, _, _)| name == surface)
+        {
+            host::count(*kept, decision.kept);
+            host::count(*dropped, decision.dropped);
+        }
         host::count(self.scanned, decision.bytes.scanned);
         host::count(self.delivered, decision.bytes.delivered);
         host::count(self.withheld, decision.bytes.withheld);
@@ -116,8 +127,24 @@ impl Metrics {
         host::count(self.lost, records);
     }
 
-    /// A snapshot is in force.
-    pub fn enforced(&self, revision: u64, fingerprints: u64, memory_bytes: u64) {
+    /// A snapshot is in force. Surfaces come from the policy, so their number is bounded.
+    pub fn enforced(&self, snapshot: &Snapshot) {
+        let set = &snapshot.fingerprints;
+        let (revision, fingerprints) = (snapshot.revision, set.entries());
+        let memory_bytes = u64::try_from(set.memory_bytes()).unwrap_or(0);
+        if let Ok(mut results) = self.results.try_borrow_mut() {
+            for surface in snapshot.surfaces.all().filter(|surface| surface.rag.is_some()) {
+                let counter = |disposition: &str| {
+                    let name = format!("partywall_results_total.surface.{}.disposition.{disposition}", surface.name);
+                    hostcalls::define_metric(MetricType::Counter, &name).ok()
+                };
+                if !results.iter().any(|(name, _, _)| *name == surface.name)
+                    && let (Some(kept), Some(dropped)) = (counter("kept"), counter("dropped"))
+                {
+                    results.push((surface.name.clone(), kept, dropped));
+                }
+            }
+        }
         host::gauge(self.revision, revision);
         host::gauge(self.fingerprints, fingerprints);
         host::gauge(self.memory, memory_bytes);

@@ -92,9 +92,8 @@ impl Root {
             Progress::None => {}
             Progress::Fresh(seconds) => shared.fresh_until = until(seconds),
             Progress::Swap(snapshot, seconds) => {
-                let set = &snapshot.fingerprints;
                 if let Some(metrics) = &shared.metrics {
-                    metrics.enforced(snapshot.revision, set.entries(), u64::try_from(set.memory_bytes()).unwrap_or(0));
+                    metrics.enforced(&snapshot);
                 }
                 host::log(LogLevel::Info, &format!("partywall: revision {} is in force", snapshot.revision));
                 shared.snapshot = Some(snapshot);
