@@ -27,7 +27,7 @@ $(VENV)/.done: tests/requirements.txt
 	@touch $@
 
 tests/node/node_modules/.done: tests/node/package-lock.json
-	@cd tests/node && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.done
+	@cd tests/node && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.done
 
 setup: needs $(VENV)/.done tests/node/node_modules/.done ## Installs what is missing, all inside this directory
 	@rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1 || rustup target add wasm32-wasip1

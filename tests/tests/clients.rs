@@ -2,8 +2,8 @@
 
 use partywall_tests::llm::{Script, completion};
 use partywall_tests::mint;
-use partywall_tests::process::root;
-use partywall_tests::stack::{Stack, python};
+use partywall_tests::process::{root, tool};
+use partywall_tests::stack::{Stack, demo_policy, envoy_template, python};
 use std::process::Command;
 
 fn run(script: &str, arguments: &[&str]) {
@@ -23,6 +23,31 @@ fn chroma() {
     std::thread::sleep(std::time::Duration::from_millis(1200));
     let events = stack.api("GET", "/v1/events?outcome=alerted&tenant=acme", None).unwrap();
     assert!(events[0]["dropped"].as_u64().unwrap_or(0) >= 1, "an alert left: {events}");
+}
+
+#[test]
+fn chroma_javascript() {
+    // Node's fetch does not let a client choose the Host header.
+    let template = envoy_template().replace("domains: [chroma.test]", "domains: [\"*\"]");
+    let policy = demo_policy().replace("hosts: [chroma.test]", "hosts: [\"*\"]");
+    let stack = Stack::builder("client-chroma-js").chroma().template(template).policy(&policy).start().unwrap();
+    let modules = tool("PARTYWALL_NODE_MODULES", "tests/node/node_modules");
+    assert!(modules.join("chromadb").exists(), "chromadb is not in {}: run `make setup` first", modules.display());
+    let script = root().join("tests/node/chroma_client.mjs");
+    let output = Command::new("node")
+        .arg(script)
+        .args([stack.edge.to_string(), mint::token("acme"), mint::token("beta")])
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+}
+
+#[test]
+fn chroma_frameworks() {
+    let stack = Stack::builder("client-chroma-frameworks").chroma().start().unwrap();
+    let arguments = [stack.edge.to_string(), mint::token("acme"), mint::token("beta")];
+    run("chroma_frameworks.py", &arguments.each_ref().map(String::as_str));
 }
 
 #[test]
