@@ -10,6 +10,7 @@ pub mod llm;
 pub mod mint;
 pub mod process;
 pub mod rag;
+pub mod random;
 pub mod stack;
 pub mod tap;
 pub mod tokens;

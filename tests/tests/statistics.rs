@@ -60,7 +60,11 @@ fn namespaces_are_counted_and_more_than_the_threshold_alarms() {
     assert_eq!(kinds(&stack), ["namespace_mismatch"], "two foreign results are not more than two");
     let stats = stack.stats().unwrap();
     for line in ["disposition=\"dropped\",surface=\"docs\"} 2", "disposition=\"kept\",surface=\"docs\"} 5"] {
-        assert!(stats.contains(&format!("partywall_results_total{{{line}")), "no {line} in {}", stats.lines().filter(|l| l.contains("results")).collect::<String>());
+        assert!(
+            stats.contains(&format!("partywall_results_total{{{line}")),
+            "no {line} in {}",
+            stats.lines().filter(|l| l.contains("results")).collect::<String>()
+        );
     }
 
     // One more goes over the threshold: once for the hour, however many follow.

@@ -190,7 +190,7 @@ pub(super) fn delete(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let document = condition(&members, "where_document")?;
     let ids = strings(&members, "ids")?;
     // Alone, our condition would delete the whole namespace: that is not what an empty request says.
-    if client.is_none() && ids.is_none() && document.is_none() {
+    if client.is_none() && document.is_none() && ids.as_ref().is_none_or(Vec::is_empty) {
         return Err(Code::FieldInvalid);
     }
     let mut out = Vec::with_capacity(body.len().saturating_add(128));
