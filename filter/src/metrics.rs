@@ -7,7 +7,7 @@ use partywall_core::record::{Decision, Outcome, Severity};
 use partywall_core::snapshot::Snapshot;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Allowed, "allowed"),
@@ -37,6 +37,7 @@ pub struct Metrics {
     fingerprints: u32,
     memory: u32,
     vm_memory: u32,
+    pages: Cell<u64>,
 }
 
 /// How a poll of the control plane ended.
@@ -81,6 +82,7 @@ impl Metrics {
             fingerprints: gauge("partywall_fingerprints")?,
             memory: gauge("partywall_fingerprint_memory_bytes")?,
             vm_memory: gauge("partywall_vm_memory_bytes")?,
+            pages: Cell::default(),
         })
     }
 
@@ -148,7 +150,14 @@ impl Metrics {
         host::gauge(self.revision, revision);
         host::gauge(self.fingerprints, fingerprints);
         host::gauge(self.memory, memory_bytes);
+        self.memory();
+    }
+
+    /// Tells the VM's memory, if it has grown. It never shrinks, so this is its peak.
+    pub fn memory(&self) {
         let pages = u64::try_from(core::arch::wasm32::memory_size(0)).unwrap_or(0);
-        host::gauge(self.vm_memory, pages.saturating_mul(65536));
+        if self.pages.replace(pages) != pages {
+            host::gauge(self.vm_memory, pages.saturating_mul(65536));
+        }
     }
 }

@@ -146,6 +146,9 @@ impl RootContext for Root {
         let Some((config, sync)) = &mut self.running else { return };
         sync.tick(config, now);
         let Ok(mut shared) = self.shared.try_borrow_mut() else { return };
+        if let Some(metrics) = &shared.metrics {
+            metrics.memory();
+        }
         let Some(body) = shared.reporter.due(now, sync.instance(), sync.revision()) else { return };
         match sync::call(config, "POST", "/v1/events", Some(&body), CALL_TIMEOUT) {
             Some(token) => shared.reporter.sent(token),

@@ -26,6 +26,7 @@ mod bench {
         text: String,
         literals: Vec<String>,
         query: String,
+        results: String,
         answer: String,
         token: String,
         content: Content,
@@ -83,14 +84,14 @@ mod bench {
                 at = now;
             };
             let mut session = Session::new(Standing::Ready(Rc::clone(snapshot)), now);
-            std::hint::black_box(session.request_head(&request, false, &NoHostCrypto));
+            let _ = std::hint::black_box(session.request_head(&request, false, &NoHostCrypto));
             lap(0);
-            std::hint::black_box(session.request_body(body.len(), true, &mut |_, _| Some(body.to_vec())));
+            let _ = std::hint::black_box(session.request_body(body.len(), true, &mut |_, _| Some(body.to_vec())));
             lap(1);
-            std::hint::black_box(session.response_head(&response, false));
+            let _ = std::hint::black_box(session.response_head(&response, false));
             lap(2);
             let answer = input.answer.as_bytes();
-            std::hint::black_box(session.response_body(answer.len(), true, &mut |_, _| Some(answer.to_vec())));
+            let _ = std::hint::black_box(session.response_body(answer.len(), true, &mut |_, _| Some(answer.to_vec())));
             lap(3);
             let decision = session.finish();
             lap(4);
@@ -169,6 +170,18 @@ mod bench {
             }
             start.elapsed().as_secs_f64() / 200.0 * 1e6
         };
+        let verify = |_| {
+            let route = surfaces.classify("any", "POST", path).expect("a route");
+            let memo = rag::Memo::default();
+            let start = Instant::now();
+            for _ in 0..100 {
+                let body = input.results.as_bytes();
+                let verified = rag::response(&route, &acme, &memo, 200, body, &|_| false).expect("a verified answer");
+                assert_eq!(verified.tally.kept, 100);
+                std::hint::black_box(verified);
+            }
+            start.elapsed().as_secs_f64() / 100.0 * 1e6
+        };
         let snapshot = Rc::new(Snapshot::compile(1, &input.content, Rc::clone(&set)).expect("a snapshot"));
         let mut steps = [const { Vec::new() }; 6];
         for _ in 0..15 {
@@ -185,6 +198,7 @@ mod bench {
             "finish_us": finish,
             "record_us": record,
             "scan_mb_s": median((0..15).map(scan).collect()),
+            "verify_us": median((0..15).map(verify).collect()),
             "rewrite_us": median((0..15).map(rewrite).collect()),
             "load_piece_ms_max": pieces.iter().copied().fold(0.0, f64::max),
             "load_finish_ms": finish_ms,

@@ -6,6 +6,7 @@ mod cpu;
 mod load;
 mod proxies;
 mod push;
+mod rag;
 mod report;
 mod streams;
 mod vm;
@@ -18,7 +19,8 @@ type Part = (&'static str, fn(&mut Report) -> Result<()>);
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [Part; 4] = [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run)];
+    let parts: [Part; 5] =
+        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("rag", rag::run)];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
