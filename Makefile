@@ -66,7 +66,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGET_DIR ?= target/fuzz
 FUZZ_CORPUS ?= target/fuzz-corpus
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-FUZZ_CORE := sse json jwt snapshot chroma
+FUZZ_CORE := sse json jwt snapshot chroma rag
 # What cargo-fuzz would pass, without the sanitizers that need nightly Rust. With --target, build scripts and macros stay as they are.
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -36,7 +36,11 @@ fuzz_target!(|text: &str| {
     match policy::compile(&policy) {
         Ok(compiled) => {
             // What was accepted can be published.
-            let content = compiled.content(&|_| Vec::new(), Vec::new());
+            let content = compiled.content(
+                &|_| Vec::new(),
+                Vec::new(),
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned(),
+            );
             assert!(!content.surfaces.is_empty() && !content.identity.issuers.is_empty());
         }
         Err(error) => assert!(!error.0.is_empty(), "refused without a reason"),

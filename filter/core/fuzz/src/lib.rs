@@ -3,7 +3,9 @@
 use partywall_core::error::{Code, Shape};
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry, FingerprintSet, LoadError, LoadedSegment, Loader, Media, ScanConfig, Scanner};
-use partywall_core::snapshot::wire::{Credential, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind};
+use partywall_core::snapshot::wire::{
+    Credential, HoldBack, Limits, OnDetect, Rag, Segment, Strategy, Surface, SurfaceKind,
+};
 use partywall_core::surface::Surfaces;
 use partywall_core::tenant::TenantId;
 use sha2::{Digest, Sha256};
@@ -119,14 +121,35 @@ pub fn run<'b>(mut scanner: Scanner, pieces: impl Iterator<Item = &'b [u8]>) -> 
 
 /// One shared Chroma at `/`, with the usual names.
 pub fn chroma() -> Surfaces {
-    Surfaces::new(&[Surface {
+    database(SurfaceKind::Chroma, Strategy::Namespace)
+}
+
+/// One vector database at `/`, with the usual names.
+pub fn database(kind: SurfaceKind, strategy: Strategy) -> Surfaces {
+    let weaviate = kind == SurfaceKind::Weaviate;
+    let shared = match kind {
+        SurfaceKind::Chroma => "default_database",
+        SurfaceKind::Milvus => "default",
+        SurfaceKind::Postgrest => "public",
+        _ => "",
+    };
+    let collections: &[&str] = if weaviate { &["Docs", "Notes"] } else { &["docs", "notes"] };
+    let surface = Surface {
         name: "docs".into(),
-        kind: SurfaceKind::Chroma,
+        kind,
         hosts: vec!["*".into()],
         prefix: "/".into(),
         credential: Credential::Strip,
         limits: WIDE,
-        rag: Some(Rag::shared("default_database", &["docs"])),
-    }], [7; 32])
-    .expect("a surface")
+        rag: Some(Rag {
+            strategy,
+            create: true,
+            collection_format: "{collection}_{tenant_id}".into(),
+            database_format: "t_{tenant_id}".into(),
+            cluster: Some("c".into()),
+            cluster_format: Some("c-{tenant_id}".into()),
+            ..Rag::shared(shared, collections)
+        }),
+    };
+    Surfaces::new(&[surface], [7; 32]).expect("a surface")
 }
