@@ -47,6 +47,7 @@ fn every_route_knows_its_roles() {
             || matches!(
                 (method, path),
                 ("post", "/v1/tenants")
+                    | ("post", "/v1/tenants/{id}/offboarding" | "/v1/adopt")
                     | ("patch" | "delete", "/v1/tenants/{id}")
                     | ("delete", "/v1/fingerprints/{id}")
                     | ("get" | "put", "/v1/policy")
@@ -246,6 +247,26 @@ fn policies_are_applied_kept_and_rolled_back() {
     let response = response.send(stack.control).unwrap();
     assert_eq!(response.status, 422);
     assert!(response.text().contains("hosts"), "{}", response.text());
+}
+
+#[test]
+fn a_tenant_whose_id_no_database_could_hold_is_not_onboarded() {
+    let stack = bare("ids");
+    let weaviate = partywall_tests::rag::policy(
+        partywall_core::snapshot::wire::SurfaceKind::Milvus,
+        partywall_core::snapshot::wire::Strategy::SeparateCollection,
+    );
+    stack.apply(&weaviate).unwrap();
+    let (ok, out) = stack.cli(&["tenant", "add", "with-dash"]).unwrap();
+    assert!(
+        !ok && out.contains("with-dash cannot be part of a name in the database of the surface \"milvus\""),
+        "{out}"
+    );
+    assert!(stack.cli(&["tenant", "add", "with_line"]).unwrap().0);
+    stack.apply(&demo_policy()).unwrap();
+    assert!(stack.cli(&["tenant", "add", "with-dash"]).unwrap().0);
+    let refused = stack.apply(&weaviate).unwrap_err().to_string();
+    assert!(refused.contains("tenant_id_unusable"), "{refused}");
 }
 
 #[test]

@@ -82,6 +82,21 @@ pub fn sites(compiled: &Compiled, tenant: &TenantId) -> Result<Vec<Site>> {
     Ok(surfaces.all().filter_map(|surface| of(surface)).collect())
 }
 
+/// The first surface whose database could not hold a name that a tenant's id would be part of.
+///
+/// # Errors
+/// When the policy does not compile.
+pub fn impossible(compiled: &Compiled, tenants: &[&TenantId]) -> Result<Option<(String, TenantId)>> {
+    let surfaces = Surfaces::new(compiled.surfaces(), [0; 32]).map_err(|why| anyhow!(why))?;
+    for surface in surfaces.all() {
+        let Some(rag) = &surface.rag else { continue };
+        if let Some(tenant) = tenants.iter().find(|tenant| !rag.place(tenant).is_possible()) {
+            return Ok(Some((surface.name.clone(), (*tenant).clone())));
+        }
+    }
+    Ok(None)
+}
+
 impl Site {
     /// Whether the tenant's records are where they were at another site of the same surface.
     pub fn same_place(&self, other: &Self) -> bool {

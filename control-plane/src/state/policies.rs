@@ -1,6 +1,6 @@
 //! Policies, and the keys of the issuers that they name.
 
-use super::tenants::new_tenants;
+use super::tenants::{check_places, new_tenants};
 use super::{App, PolicyRecord, now, refused};
 use crate::jwks::Cached;
 use crate::policy::{Compiled, Policy};
@@ -56,6 +56,7 @@ impl App {
         }
         let (record, _) = self.change(
             |model, write| {
+                check_places(&compiled, &model.tenants.keys().chain(&ids).collect::<Vec<_>>())?;
                 let version = model.policies.last().map_or(1, |last| last.version + 1);
                 let record =
                     PolicyRecord { version, text: text.to_owned(), applied_at: now(), applied_by: by.to_owned() };

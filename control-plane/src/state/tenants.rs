@@ -1,9 +1,24 @@
 //! Tenants: onboarding, suspension, removal.
 
 use super::{App, Model, TenantRecord, now, refused};
+use crate::backends;
+use crate::policy::Compiled;
 use crate::store::Write;
 use anyhow::Result;
 use partywall_core::tenant::{TenantId, TenantStatus};
+
+/// Refuses tenants whose ids cannot be part of a name that some database must hold.
+pub(super) fn check_places(compiled: &Compiled, ids: &[&TenantId]) -> Result<()> {
+    match backends::impossible(compiled, ids)? {
+        None => Ok(()),
+        Some((surface, id)) => Err(refused(
+            "tenant_id_unusable",
+            format!(
+                "{id} cannot be part of a name in the database of the surface {surface:?}: take another id, strategy or format"
+            ),
+        )),
+    }
+}
 
 /// Writes the tenants that are new. One that was removed before comes back with its old tokens dead.
 pub(super) fn new_tenants(model: &Model, write: &Write, ids: &[TenantId]) -> Result<Vec<TenantRecord>> {
@@ -38,7 +53,12 @@ impl App {
             return Ok(Vec::new());
         }
         self.change(
-            |model, write| new_tenants(model, write, ids),
+            |model, write| {
+                if let Some(compiled) = &model.compiled {
+                    check_places(compiled, &ids.iter().collect::<Vec<_>>())?;
+                }
+                new_tenants(model, write, ids)
+            },
             |model, new| {
                 model.tenants.extend(new.iter().map(|tenant| (tenant.id.clone(), tenant.clone())));
                 (vec![], vec![])

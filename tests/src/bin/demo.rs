@@ -1,7 +1,7 @@
-//! The main job in five scenes, on the real Envoy and the real Chroma. Every scene asserts what it shows.
+//! The main job in six scenes, on the real Envoy and the real Chroma. Every scene asserts what it shows.
 //! `--keep` keeps the stack up and prints what to try.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use partywall_tests::http::Response;
 use partywall_tests::llm::{Script, completion, events};
 use partywall_tests::mint;
@@ -50,7 +50,7 @@ fn main() {
     match run(keep) {
         Ok(()) if keep => {}
         Ok(()) => println!(
-            "\n{} five scenes, all true, in {:.1} s",
+            "\n{} six scenes, all true, in {:.1} s",
             paint("1;32", "demo passed:"),
             start.elapsed().as_secs_f32()
         ),
@@ -79,7 +79,24 @@ fn run(keep: bool) -> Result<()> {
     retrieval(&stack, &acme, &beta)?;
     leak(&stack, &acme, &beta)?;
     push(&stack, &acme)?;
-    outage(&mut stack, &acme)
+    outage(&mut stack, &acme)?;
+    farewell(&stack, &acme, &beta)
+}
+
+fn farewell(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
+    scene(6, "A tenant leaves");
+    say("operator", "partywall tenant offboard acme");
+    let (done, receipt) = stack.cli(&["tenant", "offboard", "acme"])?;
+    println!("{}", receipt.lines().map(|line| format!("     {line}\n")).collect::<String>());
+    ensure!(done && receipt.contains("found 2") && receipt.contains("0 remain"), "not offboarded");
+    refused(&stack.chat(acme, "hello?", false)?, 403, "tenant_unknown")?;
+    let body = json!({"name": "docs", "get_or_create": true});
+    let opened = stack.chroma(beta, "POST", "/collections").json(&body).send(stack.edge)?.json();
+    let path = format!("/collections/{}/count", opened["id"].as_str().unwrap_or_default());
+    let count = stack.chroma(beta, "GET", &path).send(stack.edge)?;
+    ensure!(count.text() == "1", "beta: {}", count.text());
+    good("nothing of acme remains, beta's record is where it was, and the receipt is signed");
+    Ok(())
 }
 
 fn identity(stack: &Stack, acme: &str) -> Result<()> {
@@ -113,12 +130,16 @@ fn identity(stack: &Stack, acme: &str) -> Result<()> {
 
 fn retrieval(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
     scene(2, "One Chroma collection, two tenants");
-    let made = stack
-        .chroma(acme, "POST", "/collections")
-        .json(&json!({"name": "docs", "get_or_create": true}))
-        .send(stack.edge)?;
-    let Some(id) = made.json()["id"].as_str().map(str::to_owned) else { bail!("no collection: {}", made.text()) };
-    let of = |operation: &str| format!("/collections/{id}/{operation}");
+    let open = |token: &str| -> Result<String> {
+        let body = json!({"name": "docs", "get_or_create": true});
+        let made = stack.chroma(token, "POST", "/collections").json(&body).send(stack.edge)?;
+        made.json()["id"].as_str().map(str::to_owned).with_context(|| format!("no collection: {}", made.text()))
+    };
+    let (ours, others) = (open(acme)?, open(beta)?);
+    ensure!(ours != others, "the collection's id is not sealed");
+    say("the collection's id is", &format!("{ours} to acme, {others} to beta: sealed to each"));
+    let of = |operation: &str| format!("/collections/{ours}/{operation}");
+    let theirs_of = |operation: &str| format!("/collections/{others}/{operation}");
     let add = json!({"ids": ["1", "2"], "embeddings": [[1.0, 0.0], [0.9, 0.1]], "documents": ["acme's merger plan", "acme's payroll"]});
     say("acme sends", &format!("add {add}"));
     stack.tap.take();
@@ -126,7 +147,10 @@ fn retrieval(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
     ensure!(added.status == 201, "add: {}", added.text());
     say("Chroma received", &stack.tap.take_body());
     let other = json!({"ids": ["1"], "embeddings": [[0.0, 1.0]], "documents": ["beta's price list"]});
-    ensure!(stack.chroma(beta, "POST", &of("upsert")).json(&other).send(stack.edge)?.status == 200, "upsert of beta");
+    ensure!(
+        stack.chroma(beta, "POST", &theirs_of("upsert")).json(&other).send(stack.edge)?.status == 200,
+        "upsert of beta"
+    );
     let query = json!({"query_embeddings": [[1.0, 0.0]], "n_results": 5});
     let mine = stack.chroma(acme, "POST", &of("query")).json(&query).send(stack.edge)?.json();
     say("acme gets", &mine["documents"].to_string());
@@ -138,7 +162,7 @@ fn retrieval(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
         "where": {"$or": [{"tenant_id": {"$eq": "t_acme"}}, {"tenant_id": {"$ne": "nobody"}}]}});
     say("beta sends", &format!("query {crafted}"));
     stack.tap.take();
-    let theirs = stack.chroma(beta, "POST", &of("query")).json(&crafted).send(stack.edge)?.json();
+    let theirs = stack.chroma(beta, "POST", &theirs_of("query")).json(&crafted).send(stack.edge)?.json();
     say("Chroma received", &stack.tap.take_body());
     say("beta gets", &theirs["documents"].to_string());
     ensure!(theirs["documents"] == json!([["beta's price list"]]), "beta: {theirs}");

@@ -54,6 +54,15 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
     }
     let limits = route.surface.limits;
     let verify = rag::verifies(route, status);
+    // `location` says where a record now is by the database's own names.
+    let renamed = route.surface.rag.is_some() && text(headers, "location").is_ok_and(|there| there.is_some());
+    let edits = || {
+        let mut edits = Edits::none();
+        if renamed {
+            edits.remove("location");
+        }
+        edits
+    };
     let scan = snapshot.leakage.fingerprint_check;
     let media = match text(headers, "content-type").map_err(malformed)? {
         Some(media) => Media::from_content_type(media.as_bytes()),
@@ -65,7 +74,7 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
     if end || status == 204 || status == 304 {
         s.response = State::Pass;
         s.complete = end;
-        return Ok(Step::Forward(Edits::none()));
+        return Ok(Step::Forward(edits()));
     }
     if text(headers, "trailer").map_err(malformed)?.is_some() {
         return Err(Code::UpstreamTrailers);
@@ -74,7 +83,7 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
     let Some(media) = media else { return Err(Code::UpstreamMediaTypeUnsupported) };
     if !scan && !verify {
         s.response = State::Pass;
-        return Ok(Step::Forward(Edits::none()));
+        return Ok(Step::Forward(edits()));
     }
     if verify || media == Media::Json {
         let length = text(headers, "content-length").map_err(malformed)?.and_then(|v| v.parse::<u64>().ok());
@@ -82,11 +91,11 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
             return Err(Code::UpstreamTooLarge);
         }
         s.response = State::Whole { verify: verify.then_some(status), limit: limits.response_bytes };
-        return Ok(Step::Hold(Edits::none()));
+        return Ok(Step::Hold(edits()));
     }
     let scanner = Box::new(scanner(s, media)?);
     s.response = State::Stream { scanner, seen: 0, ready: Vec::new(), started: false };
-    let mut edits = Edits::none();
+    let mut edits = edits();
     // The length may change, and a wrong one truncates (HTTP/1.1) or breaks (HTTP/2) the answer.
     edits.remove("content-length");
     Ok(Step::Hold(edits))
