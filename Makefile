@@ -9,6 +9,9 @@ export PARTYWALL_CHROMA := $(CURDIR)/$(VENV)/bin/chroma
 export PARTYWALL_WASM := $(CURDIR)/$(WASM)
 export PARTYWALL_BIN := $(CURDIR)/target/release/partywall
 export PARTYWALL_NODE_MODULES := $(CURDIR)/tests/node/node_modules
+export PARTYWALL_TOOLS := $(CURDIR)/.tools
+# Debian's packages of the servers that tests run, unpacked into .tools without being installed.
+APT_TOOLS := redis-server redis-tools prometheus-alertmanager libjemalloc2 liblzf1 libatomic1
 
 .PHONY: help setup build check test demo run bench conformance fuzz fuzz-build clean needs
 
@@ -29,7 +32,15 @@ $(VENV)/.done: tests/requirements.txt
 tests/node/node_modules/.done: tests/node/package-lock.json
 	@cd tests/node && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.done
 
-setup: needs $(VENV)/.done tests/node/node_modules/.done ## Installs what is missing, all inside this directory
+.tools/.done:
+	@command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "partywall: apt-get and dpkg are missing: put redis-server and prometheus-alertmanager into .tools/usr/bin yourself"; exit 1; }
+	@echo "unpacking Debian's Redis and Alertmanager into .tools"
+	@mkdir -p .tools/deb && cd .tools/deb && (apt-get download -q $(APT_TOOLS) >/dev/null 2>&1 || \
+	  { (apt-get update -q || sudo apt-get update -q) >/dev/null 2>&1; apt-get download -q $(APT_TOOLS) >/dev/null; })
+	@for package in .tools/deb/*.deb; do dpkg -x $$package .tools || exit 1; done
+	@rm -rf .tools/deb && touch $@
+
+setup: needs $(VENV)/.done tests/node/node_modules/.done .tools/.done ## Installs what is missing, all inside this directory
 	@rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1 || rustup target add wasm32-wasip1
 
 build: setup ## Builds the filter (wasm) and the control plane
@@ -86,4 +97,4 @@ fuzz: fuzz-build ## Runs every fuzz target for FUZZ_SECONDS (60); what fails is 
 	done
 
 clean: ## Removes everything that was built or installed here
-	rm -rf target .venv tests/node/node_modules
+	rm -rf target .venv .tools tests/node/node_modules
