@@ -9,6 +9,7 @@ pub mod tenant;
 
 pub mod identity;
 pub mod json;
+pub mod phrase;
 pub mod rag;
 pub mod record;
 pub mod scan;

@@ -96,10 +96,31 @@ pub enum Outcome {
 pub struct Hit {
     /// The fingerprint's id.
     pub fingerprint: u64,
+    /// What kind of fingerprint it is.
+    #[serde(default, skip_serializing_if = "Class::is_literal")]
+    pub class: Class,
     /// How grave its owner says that it is.
     pub severity: Severity,
     /// Where the match began, in bytes of the response.
     pub offset: u64,
+}
+
+/// A kind of fingerprint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A text, wherever it occurs.
+    #[default]
+    Literal,
+    /// A run of words of a document.
+    Phrase,
+}
+
+impl Class {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    fn is_literal(&self) -> bool {
+        *self == Self::Literal
+    }
 }
 
 /// How grave a match is.

@@ -11,7 +11,8 @@
 use super::automaton::symbol;
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
-use crate::record::Severity;
+use crate::phrase::{View, Words};
+use crate::record::{Class, Severity};
 use crate::snapshot::wire::HoldBack;
 
 /// Where a folded byte was written: `offset:48 | flags:8 | length:8`, in bytes of the stream.
@@ -32,6 +33,7 @@ const GLUED: u8 = 4;
 
 /// A match: its fingerprint and the spans of the stream that wrote it, one per string that it touches.
 pub(super) struct Match {
+    pub(super) class: Class,
     pub(super) id: u64,
     pub(super) severity: Severity,
     pub(super) spans: Vec<(u64, u64)>,
@@ -52,12 +54,15 @@ pub(super) struct Channel {
     pub(super) last_value: Option<u64>,
     /// Where the last value begins, if it repeated the one before: what begins in it waits for nothing.
     pub(super) constant: Option<u64>,
+    /// The same text as words, for phrases.
+    pub(super) words: Words,
 }
 
 /// What every channel of a scanner shares.
 pub(super) struct Engine<'s> {
     pub(super) set: &'s FingerprintSet,
     pub(super) owners: &'s [Option<u32>],
+    pub(super) phrases: Option<View<'s>>,
 }
 
 /// How many ASCII bytes are read at once.
@@ -126,6 +131,7 @@ impl Channel {
             string_start: true,
             last_value: None,
             constant: None,
+            words: Words::default(),
         }
     }
 
@@ -135,6 +141,7 @@ impl Channel {
         self.before = [0; MAX_SEGMENTS];
         self.class = CLASS_SEPARATOR;
         self.last_separator = true;
+        self.words.restart();
         self.begin_string();
     }
 
@@ -315,7 +322,7 @@ impl Channel {
                 let owner = engine.owners.get(index).copied().flatten();
                 for entry in segment.ends(*state).filter(|entry| engine.set.foreign(segment, entry, owner)) {
                     let spans = spans(&self.ring, self.count, entry.len);
-                    found.push(Match { id: entry.id, severity: entry.severity, spans });
+                    found.push(Match { class: Class::Literal, id: entry.id, severity: entry.severity, spans });
                 }
             }
         }
@@ -323,7 +330,9 @@ impl Channel {
 
     /// Where the longest live prefix begins; `None` when nothing is live.
     pub(super) fn live_from(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
-        self.live(engine, hold, &self.states, self.count).filter(|from| self.constant.is_none_or(|value| *from < value))
+        let begun = |from: &u64| self.constant.is_none_or(|value| *from < value);
+        let literal = self.live(engine, hold, &self.states, self.count).filter(begun);
+        [literal, self.words.live_from().filter(begun)].into_iter().flatten().min()
     }
 
     /// As [`Channel::live_from`], before the last character was read.

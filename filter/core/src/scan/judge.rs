@@ -3,11 +3,14 @@
 use super::channel::{Channel, Engine, Match};
 use super::event::{self, Alone};
 use super::gate::Gate;
-use super::set::FingerprintSet;
+use super::phrases;
+use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::error::Code;
 use crate::json::unescape;
-use crate::record::Hit;
+use crate::phrase::View;
+use crate::record::{Class, Hit};
 use crate::snapshot::wire::{HoldBack, OnDetect};
+use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -23,6 +26,7 @@ pub(super) const PLAIN: u64 = 1;
 pub(super) struct Judge {
     set: Rc<FingerprintSet>,
     owners: Vec<Option<u32>>,
+    phrase_owners: [u32; MAX_SEGMENTS],
     on_detect: OnDetect,
     hold: HoldBack,
     channels: HashMap<u64, Channel>,
@@ -42,12 +46,20 @@ impl Origin<'_> {
     }
 }
 
+/// What every channel shares, from the parts that are borrowed apart.
+fn engine<'s>(set: &'s FingerprintSet, owners: &'s [Option<u32>], phrases: [u32; MAX_SEGMENTS]) -> Engine<'s> {
+    Engine { set, owners, phrases: set.phrases().map(|set| View { set, owners: phrases }) }
+}
+
 impl Judge {
-    pub(super) fn new(set: Rc<FingerprintSet>, owners: Vec<Option<u32>>, on_detect: OnDetect, hold: HoldBack) -> Self {
+    pub(super) fn new(set: Rc<FingerprintSet>, tenant: &TenantId, on_detect: OnDetect, hold: HoldBack) -> Self {
+        let owners = set.owners(tenant);
+        let phrase_owners = set.phrases().map_or([u32::MAX; MAX_SEGMENTS], |phrases| phrases.owners(tenant));
         let scratch = Channel::new(&set);
         Self {
             set,
             owners,
+            phrase_owners,
             on_detect,
             hold,
             channels: HashMap::new(),
@@ -63,30 +75,32 @@ impl Judge {
         self.scratch.restart();
         let mut done = 0usize;
         while done < text.len() {
-            let engine = Engine { set: &self.set, owners: &self.owners };
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
             let rest = text.get(done..).unwrap_or("");
             let place = at.saturating_add(done as u64);
             done = done.saturating_add(self.scratch.text(&engine, rest, place, &mut self.found));
             self.settle(true)?;
         }
-        Ok(())
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
+        phrases::text(&mut self.scratch, &engine, text, at, &mut self.found);
+        phrases::end(&mut self.scratch, &engine, &mut self.found);
+        self.settle(true)
     }
 
     /// Reads more of a channel. On a match that blocks, what was safe before it is released.
     pub(super) fn plain(&mut self, text: &str, at: u64, release: bool) -> Result<(), Code> {
         let mut done = 0usize;
         while done < text.len() {
-            let engine = Engine { set: &self.set, owners: &self.owners };
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
             let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
             let rest = text.get(done..).unwrap_or("");
             let place = at.saturating_add(done as u64);
-            let read = channel.text(&engine, rest, place, &mut self.found);
+            let (read, live) = phrases::plain(channel, &engine, rest, place, self.hold, &mut self.found);
             done = done.saturating_add(read);
-            if release && !self.found.is_empty() && self.on_detect == OnDetect::Block {
+            if release && self.blocks() {
                 let last = text.get(..done).and_then(|read| read.chars().next_back()).map_or(0, char::len_utf8);
                 let here = at.saturating_add(done.saturating_sub(last) as u64);
-                let safe = channel.live_from_before(&engine, self.hold).unwrap_or(here).min(here);
-                self.gate.release(safe);
+                self.gate.release(live.unwrap_or(here).min(here));
             }
             self.settle(true)?;
         }
@@ -94,8 +108,40 @@ impl Judge {
     }
 
     /// A new piece of the plain channel begins (the next event's data).
-    pub(super) fn begin_plain(&mut self) {
-        self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set)).begin_string();
+    pub(super) fn begin_plain(&mut self) -> Result<(), Code> {
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
+        let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
+        channel.begin_string();
+        phrases::begin(channel, &engine, &mut self.found);
+        self.settle(true)
+    }
+
+    /// The stream ends: so do all texts, and their last words. `at` is where, if what was safe before a match is
+    /// released.
+    pub(super) fn finish(&mut self, at: Option<u64>) -> Result<(), Code> {
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
+        let live = self.live_from();
+        for channel in self.channels.values_mut() {
+            phrases::end(channel, &engine, &mut self.found);
+        }
+        self.found.sort_by_key(|found| found.spans.first().copied());
+        if let Some(at) = at
+            && self.blocks()
+        {
+            self.gate.release(live.unwrap_or(at).min(at));
+        }
+        self.settle(true)
+    }
+
+    /// What a match does.
+    fn action(&self, class: Class) -> OnDetect {
+        let own = self.set.phrases().filter(|_| class == Class::Phrase).and_then(|phrases| phrases.action);
+        own.unwrap_or(self.on_detect)
+    }
+
+    /// Whether what was just found ends the response.
+    fn blocks(&self) -> bool {
+        self.found.iter().any(|found| self.action(found.class) == OnDetect::Block)
     }
 
     /// Reads a JSON document.
@@ -123,7 +169,8 @@ impl Judge {
                 channel.last_value = value;
             }
             channel.begin_string();
-            let engine = Engine { set: &self.set, owners: &self.owners };
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
+            phrases::begin(channel, &engine, &mut self.found);
             read(channel, &engine, raw, place, text.escaped, &mut self.found);
             self.settle(true)?;
         }
@@ -133,8 +180,9 @@ impl Judge {
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
         self.scratch.restart();
-        let engine = Engine { set: &self.set, owners: &self.owners };
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
         read(&mut self.scratch, &engine, raw, origin.place(text.start), text.escaped, &mut self.found);
+        phrases::end(&mut self.scratch, &engine, &mut self.found);
         self.settle(text.quoted)
     }
 
@@ -143,12 +191,12 @@ impl Judge {
         if self.found.is_empty() {
             return Ok(());
         }
-        for found in self.found.drain(..) {
+        for found in std::mem::take(&mut self.found) {
             if self.hits.len() < MAX_HITS {
                 let offset = found.spans.first().map_or(0, |span| span.0);
-                self.hits.push(Hit { fingerprint: found.id, severity: found.severity, offset });
+                self.hits.push(Hit { fingerprint: found.id, class: found.class, severity: found.severity, offset });
             }
-            match self.on_detect {
+            match self.action(found.class) {
                 OnDetect::Block => return Err(Code::FingerprintMatch),
                 // A number cannot be replaced by text without breaking the document.
                 OnDetect::Redact if !redactable => return Err(Code::FingerprintMatch),
@@ -161,7 +209,7 @@ impl Judge {
 
     /// Where the first live prefix of any channel begins.
     pub(super) fn live_from(&self) -> Option<u64> {
-        let engine = Engine { set: &self.set, owners: &self.owners };
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
         self.channels.values().filter_map(|channel| channel.live_from(&engine, self.hold)).min()
     }
 }
@@ -175,9 +223,12 @@ fn read(channel: &mut Channel, engine: &Engine<'_>, raw: &str, at: u64, escaped:
         let place = at.saturating_add(done as u64);
         let run = if escaped { rest.find('\\').unwrap_or(rest.len()) } else { rest.len() };
         if run > 0 {
-            done = done.saturating_add(channel.text(engine, rest.get(..run).unwrap_or(""), place, &mut new));
+            let read = channel.text(engine, rest.get(..run).unwrap_or(""), place, &mut new);
+            phrases::text(channel, engine, rest.get(..read).unwrap_or(""), place, &mut new);
+            done = done.saturating_add(read);
         } else if let Some((c, len)) = unescape(rest.as_bytes()) {
             channel.char(engine, c, place, len, &mut new);
+            phrases::char(channel, engine, c, place, len, &mut new);
             done = done.saturating_add(len);
         } else {
             // A walked document has no such escape.

@@ -21,6 +21,7 @@ mod gate;
 mod judge;
 mod load;
 mod media;
+mod phrases;
 mod set;
 mod text;
 mod units;
@@ -95,7 +96,6 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner for one response.
     pub fn new(config: ScanConfig) -> Self {
-        let owners = config.set.owners(&config.tenant);
         let framing = match config.media {
             Media::Sse => Framing::Units(Units::new(Kind::Events, config.limits.event_bytes)),
             Media::Ndjson => Framing::Units(Units::new(Kind::Lines, config.limits.event_bytes)),
@@ -103,7 +103,7 @@ impl Scanner {
             Media::Text => Framing::Sniff(Vec::new()),
         };
         Self {
-            judge: Judge::new(config.set, owners, config.on_detect, config.hold_back),
+            judge: Judge::new(config.set, &config.tenant, config.on_detect, config.hold_back),
             framing,
             media: config.media,
             shape: config.shape,
@@ -200,6 +200,7 @@ fn whole_document(judge: &mut Judge, whole: &[u8], loose: bool, limits: &Limits)
     }
     if !loose || crate::json::parse(whole).is_ok() {
         judge.document(whole, &Origin(&[(0, 0)]))?;
+        judge.finish(None)?;
         judge.gate.release(u64::MAX);
         return Ok(());
     }

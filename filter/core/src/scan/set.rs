@@ -1,6 +1,7 @@
 //! All fingerprints of a snapshot: a few segments, and the ids that are gone.
 
 use super::load::{Loaded, LoadedSegment};
+use crate::phrase::PhraseSet;
 use crate::tenant::TenantId;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ pub struct FingerprintSet {
     segments: Vec<Rc<LoadedSegment>>,
     removed: Vec<u64>,
     longest: usize,
+    phrases: Option<PhraseSet>,
 }
 
 impl FingerprintSet {
@@ -25,7 +27,18 @@ impl FingerprintSet {
     pub fn new(segments: Vec<Rc<LoadedSegment>>, mut removed: Vec<u64>) -> Self {
         removed.sort_unstable();
         let longest = segments.iter().map(|segment| segment.longest()).max().unwrap_or(0);
-        Self { segments, removed, longest }
+        Self { segments, removed, longest, phrases: None }
+    }
+
+    /// With the phrases of documents, too.
+    #[must_use]
+    pub fn with_phrases(self, phrases: Option<PhraseSet>) -> Self {
+        Self { phrases, ..self }
+    }
+
+    /// The phrases of documents.
+    pub(super) fn phrases(&self) -> Option<&PhraseSet> {
+        self.phrases.as_ref()
     }
 
     /// Whether there are no more segments than are searched.
@@ -36,7 +49,8 @@ impl FingerprintSet {
     /// How many fingerprints are in force.
     pub fn entries(&self) -> u64 {
         let all = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.entries()));
-        all.saturating_sub(u64::try_from(self.removed.len()).unwrap_or(0))
+        let literals = all.saturating_sub(u64::try_from(self.removed.len()).unwrap_or(0));
+        literals.saturating_add(self.phrases.as_ref().map_or(0, PhraseSet::entries))
     }
 
     /// The longest fingerprint, in folded bytes.
@@ -46,7 +60,8 @@ impl FingerprintSet {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.memory_bytes()))
+        let literals = self.segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.memory_bytes()));
+        literals.saturating_add(self.phrases.as_ref().map_or(0, PhraseSet::memory_bytes))
     }
 
     pub(super) fn segments(&self) -> &[Rc<LoadedSegment>] {

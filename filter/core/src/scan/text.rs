@@ -49,6 +49,7 @@ impl Plain {
             }
         }
         if end {
+            judge.finish(Some(self.at))?;
             judge.gate.release(u64::MAX);
             return Ok(());
         }

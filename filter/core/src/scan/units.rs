@@ -90,6 +90,7 @@ impl Units {
             return Err(Code::UpstreamTooLarge);
         }
         if end {
+            judge.finish(None)?;
             judge.gate.release(u64::MAX);
         }
         Ok(())
@@ -179,7 +180,7 @@ impl Units {
     /// Data that is no JSON is one running text.
     fn plain(&self, judge: &mut Judge, joined: &[u8], origin: &[(usize, u64)]) -> Result<(), Code> {
         let text = std::str::from_utf8(joined).map_err(|_| Code::UpstreamMalformed)?;
-        judge.begin_plain();
+        judge.begin_plain()?;
         for (index, (from, place)) in origin.iter().enumerate() {
             let to = origin.get(index.saturating_add(1)).map_or(joined.len(), |next| next.0);
             judge.plain(text.get(*from..to).unwrap_or(""), *place, false)?;

@@ -4,6 +4,7 @@
 //! [`SIGNATURE_CONTEXT`] followed by those bytes. The manifest repeats the poll's nonce, so an old answer cannot be
 //! replayed and freshness does not depend on two clocks agreeing. Fingerprint segments travel apart, named by digest.
 
+use crate::record::Severity;
 use crate::tenant::{TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -57,6 +58,9 @@ pub struct Content {
     pub segments: Vec<Segment>,
     /// Ids of fingerprints that a segment still holds but that are gone, ascending.
     pub removed: Vec<u64>,
+    /// The phrases of documents; `null` when they are not looked for.
+    #[serde(default)]
+    pub phrases: Option<Phrases>,
     /// 32 secret bytes in base64, from which the filter derives the keys that seal a backend's ids to a tenant.
     pub seal_key: String,
 }
@@ -287,6 +291,24 @@ pub struct Leakage {
     pub action_on_detect: OnDetect,
     /// How much of a live match is held back.
     pub hold_back: HoldBack,
+}
+
+/// The phrases of documents, as keyed hashes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phrases {
+    /// 16 secret bytes in base64: the key of words.
+    pub word_key: String,
+    /// 16 secret bytes in base64: the key of these segments.
+    pub wire_key: String,
+    /// How grave a match is.
+    pub severity: Severity,
+    /// What a match does, where it is not what [`Leakage`] says.
+    pub action: Option<OnDetect>,
+    /// Segments, largest first.
+    pub segments: Vec<Segment>,
+    /// Phrases that a segment still holds but that are gone, by their hash under the wire key, ascending.
+    pub removed: Vec<u64>,
 }
 
 /// What a match does.

@@ -1,0 +1,178 @@
+//! From a document to its phrases: pure, and the same wherever it runs.
+
+use super::common::{LISTS, NEVER};
+use super::{INNER, Phrase, WINDOW, WORDS, Word, WordKey};
+use crate::scan::fold::{self, SEPARATOR};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Hashes are hashed already.
+#[derive(Default)]
+pub struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
+
+/// What a document yields.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    /// Its phrases, each once.
+    pub phrases: Vec<Phrase>,
+    /// How many words it has.
+    pub words: u64,
+}
+
+/// Chooses phrases.
+pub struct Selector {
+    key: WordKey,
+    /// Common words, and whether they may be anchors nevertheless, if nothing better is near: their rarity.
+    common: ByHash<u32>,
+}
+
+/// The rarity of a word that is not common is at least this.
+const RARE: u32 = 1000;
+/// A phrase has at least so many different words that are not common.
+const TELLING: usize = 2;
+
+struct Read {
+    hash: u64,
+    rarity: u32,
+}
+
+impl Selector {
+    /// For an installation's word key.
+    pub fn new(key: WordKey) -> Self {
+        let mut common = ByHash::<u32>::default();
+        for list in LISTS {
+            for (rank, word) in list.split_ascii_whitespace().enumerate() {
+                let rarity = if rank < NEVER { 0 } else { u32::try_from(rank).unwrap_or(RARE).min(RARE - 1) };
+                let known = common.entry(key.word(word.as_bytes())).or_insert(rarity);
+                *known = rarity.min(*known);
+            }
+        }
+        Self { key, common }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &WordKey {
+        &self.key
+    }
+
+    fn read(&self, text: &str) -> Vec<Read> {
+        let mut words = Vec::with_capacity(text.len() / 6);
+        each_word(&self.key, text, |word| {
+            let hash = self.key.word(word);
+            // Long words are rare words.
+            let long = u32::try_from(word.len()).unwrap_or(64).min(24).saturating_mul(8);
+            let rarity = self.common.get(&hash).copied().unwrap_or(RARE.saturating_add(long));
+            words.push(Read { hash, rarity });
+        });
+        let mut times = ByHash::<u32>::with_capacity_and_hasher(words.len() / 3, BuildHasherDefault::default());
+        for word in words.iter().filter(|word| word.rarity >= RARE) {
+            let count = times.entry(word.hash).or_default();
+            *count = count.saturating_add(1);
+        }
+        // What a document repeats is what its kind of text repeats.
+        for word in &mut words {
+            if let Some(count) = times.get(&word.hash) {
+                word.rarity = word.rarity.saturating_sub(count.ilog2().saturating_mul(12)).max(RARE);
+            }
+        }
+        words
+    }
+
+    /// The phrases of a document.
+    pub fn choose(&self, text: &str) -> Chosen {
+        let words = self.read(text);
+        let scores: Vec<u32> = words.windows(WORDS).map(score).collect();
+        let mut phrases = Vec::with_capacity(words.len() / 3);
+        let mut seen = ByHash::<()>::with_capacity_and_hasher(words.len() / 3, BuildHasherDefault::default());
+        let mut last: Option<usize> = None;
+        let window = WINDOW.min(scores.len());
+        for (first, scores) in scores.windows(window.max(1)).enumerate() {
+            if last.is_some_and(|last| last >= first) {
+                continue;
+            }
+            // The rarest begin; of equals the later one, which serves more windows.
+            let best = scores.iter().enumerate().filter(|(_, score)| **score > 0).max_by_key(|(_, score)| **score);
+            let Some((best, _)) = best else { continue };
+            let at = first.saturating_add(best);
+            last = Some(at);
+            let phrase = self.phrase(words.get(at..).unwrap_or_default());
+            if let Some(phrase) = phrase.filter(|phrase| seen.insert(phrase.id, ()).is_none()) {
+                phrases.push(phrase);
+            }
+        }
+        Chosen { phrases, words: words.len() as u64 }
+    }
+
+    /// The ids of all runs of [`WORDS`] words of a text: for what is common language.
+    pub fn all(&self, text: &str) -> Vec<u64> {
+        let words = self.read(text);
+        words.windows(WORDS).filter_map(|run| self.phrase(run)).map(|phrase| phrase.id).collect()
+    }
+
+    fn phrase(&self, words: &[Read]) -> Option<Phrase> {
+        let (first, rest) = words.get(..WORDS)?.split_first()?;
+        let mut prefix = first.hash;
+        let mut inner = [0; INNER];
+        for (at, word) in rest.iter().enumerate() {
+            prefix = self.key.chain(prefix, word.hash);
+            if let Some(slot) = inner.get_mut(at) {
+                *slot = cut(prefix);
+            }
+        }
+        Some(Phrase { id: prefix, anchor: cut(first.hash), inner })
+    }
+}
+
+/// The part of a hash that is kept of a prefix.
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+pub(super) fn cut(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// How well a run of words would do as a phrase: 0 for not at all.
+fn score(run: &[Read]) -> u32 {
+    let Some((anchor, rest)) = run.split_first() else { return 0 };
+    let telling: Vec<u64> = run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash).collect();
+    let different = telling.iter().enumerate().filter(|(at, hash)| !telling.iter().take(*at).any(|h| h == *hash)).count();
+    if different < TELLING || anchor.rarity == 0 {
+        return 0;
+    }
+    // Of anchors as rare, the one whose next word is rare: fewer texts are held for a second word.
+    let next = rest.first().map_or(0, |word| word.rarity);
+    anchor.rarity.saturating_mul(8).saturating_add(next / 8)
+}
+
+/// Calls `each` with the folded bytes of each word.
+pub(super) fn each_word(key: &WordKey, text: &str, mut each: impl FnMut(&[u8])) {
+    let mut word = Word::default();
+    for c in text.chars() {
+        fold::char(c, |byte| {
+            if byte != SEPARATOR {
+                word.push(key, byte);
+            } else if !word.is_empty() {
+                each(word.bytes());
+                word.clear();
+            }
+        });
+    }
+    if !word.is_empty() {
+        each(word.bytes());
+    }
+}
