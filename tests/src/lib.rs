@@ -9,6 +9,7 @@ pub mod http;
 pub mod llm;
 pub mod mint;
 pub mod process;
+pub mod prose;
 pub mod rag;
 pub mod random;
 pub mod stack;

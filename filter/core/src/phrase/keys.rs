@@ -6,6 +6,9 @@
 
 use siphasher::sip::SipHasher24;
 
+/// So many bytes of a word in progress tell whether it may be the second of a phrase.
+pub(super) const START: usize = 4;
+
 /// A key of 128 bits.
 pub type Key = [u8; 16];
 
@@ -40,8 +43,9 @@ impl Word {
     #[inline]
     pub fn push(&mut self, key: &WordKey, byte: u8) {
         if self.len == Self::MAX {
-            let digest = key.chain(0, key.words.hash(&self.bytes));
-            self.clear();
+            // The first bytes stay, see `START`.
+            let digest = key.words.hash(&self.bytes);
+            self.len = START;
             for byte in digest.to_le_bytes() {
                 self.put(byte);
             }
@@ -63,6 +67,12 @@ impl Word {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
+    /// How it begins: the first [`START`] bytes, or all of fewer.
+    #[inline]
+    pub(super) fn start(&self) -> &[u8] {
+        self.bytes.get(..self.len.min(START)).unwrap_or_default()
+    }
+
     /// Forgets the word.
     #[inline]
     pub fn clear(&mut self) {
@@ -73,18 +83,16 @@ impl Word {
 /// The installation's key: hashes words, and chains them.
 pub struct WordKey {
     words: SipHasher24,
-    chains: SipHasher24,
+    times: [u64; 2],
 }
 
 impl WordKey {
     /// The hasher of a key.
     pub fn new(key: &Key) -> Self {
-        let mut other = *key;
-        // A word of 16 bytes must not be taken for a link of a chain.
-        for byte in &mut other {
-            *byte ^= 0x5c;
-        }
-        Self { words: SipHasher24::new_with_key(key), chains: SipHasher24::new_with_key(&other) }
+        let words = SipHasher24::new_with_key(key);
+        // No folded text has bytes of control.
+        let times = [words.hash(b"\0chain 1") | 1, words.hash(b"\0chain 2") | 1];
+        Self { words, times }
     }
 
     /// The hash of a word: the prefix of one word, too.
@@ -93,14 +101,14 @@ impl WordKey {
         self.words.hash(word)
     }
 
-    /// The prefix that is one word longer.
+    /// The prefix that is one word longer. What it mixes are keyed hashes already, and it is asked for most words: two
+    /// multiplications by secrets are enough.
     #[inline]
     pub fn chain(&self, prefix: u64, word: u64) -> u64 {
-        let mut bytes = [0u8; 16];
-        let (first, second) = bytes.split_at_mut(8);
-        first.copy_from_slice(&prefix.to_le_bytes());
-        second.copy_from_slice(&word.to_le_bytes());
-        self.chains.hash(&bytes)
+        let [first, second] = self.times;
+        let x = (prefix.rotate_left(29) ^ word).wrapping_mul(first);
+        let x = (x ^ x >> 32).wrapping_mul(second);
+        x ^ x >> 29
     }
 }
 

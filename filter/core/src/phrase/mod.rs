@@ -36,6 +36,10 @@ pub const WINDOW: usize = 5;
 /// Prefixes of a phrase that are neither the anchor alone nor the whole.
 pub const INNER: usize = WORDS - 2;
 
+/// Words behind the anchor of which the beginnings are known, too.
+const BEGUN: usize = 2;
+const STARTS: usize = BEGUN * keys::START;
+
 /// A phrase as the control plane keeps it: hashes under the installation's word key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phrase {
@@ -45,17 +49,20 @@ pub struct Phrase {
     pub anchor: u32,
     /// The first two, three, four and five words, cut to 32 bits: enough to hold back by, not to match by.
     pub inner: [u32; INNER],
+    /// The anchor and the first one, two, three and four bytes of the second word, and the first two words with those of the
+    /// third: a word in progress that cannot become it need not wait for its end.
+    pub starts: [u32; STARTS],
 }
 
 impl Phrase {
     /// Bytes of the packed form.
-    pub const PACKED: usize = 12 + 4 * INNER;
+    pub const PACKED: usize = 12 + 4 * (INNER + STARTS);
 
     /// The form in which a phrase is stored, little endian.
     pub fn pack(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.to_le_bytes());
         out.extend_from_slice(&self.anchor.to_le_bytes());
-        for prefix in self.inner {
+        for prefix in self.inner.iter().chain(&self.starts) {
             out.extend_from_slice(&prefix.to_le_bytes());
         }
     }
@@ -64,15 +71,12 @@ impl Phrase {
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let (id, rest) = bytes.split_first_chunk::<8>()?;
         let (anchor, rest) = rest.split_first_chunk::<4>()?;
-        let mut inner = [0; INNER];
-        for (prefix, four) in inner.iter_mut().zip(rest.chunks_exact(4)) {
+        let (mut inner, mut starts) = ([0; INNER], [0; STARTS]);
+        for (prefix, four) in inner.iter_mut().chain(&mut starts).zip(rest.chunks_exact(4)) {
             *prefix = u32::from_le_bytes(four.try_into().ok()?);
         }
-        (rest.len() == 4 * INNER).then(|| Self {
-            id: u64::from_le_bytes(*id),
-            anchor: u32::from_le_bytes(*anchor),
-            inner,
-        })
+        let (id, anchor) = (u64::from_le_bytes(*id), u32::from_le_bytes(*anchor));
+        (rest.len() == 4 * (INNER + STARTS)).then_some(Self { id, anchor, inner, starts })
     }
 
     /// The number under which a match is reported: an integer that every JSON reader keeps exactly.

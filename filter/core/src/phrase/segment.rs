@@ -99,10 +99,12 @@ pub fn compile(phrases: &[(Phrase, &TenantId)], key: &WireKey) -> Result<Vec<u8>
     anchors.sort_unstable();
     anchors.dedup();
     let anchors = Table::build(anchors.iter().copied(), 4);
-    let mut inner: Vec<(u64, u32)> = Vec::with_capacity(numbered.len().saturating_mul(4));
+    let mut inner: Vec<(u64, u32)> = Vec::with_capacity(numbered.len().saturating_mul(8));
     for (phrase, owner) in &numbered {
-        inner.extend(phrase.inner.iter().map(|prefix| (key.prefix(*prefix), *owner)));
+        inner.extend(phrase.inner.iter().chain(&phrase.starts).map(|prefix| (key.prefix(*prefix), *owner)));
     }
+    inner.sort_unstable();
+    inner.dedup();
     let inner = Table::build(inner.iter().copied(), 2);
     let mut whole: Vec<(u64, u32)> = numbered.iter().map(|(phrase, owner)| (key.id(phrase.id), *owner)).collect();
     whole.sort_unstable();

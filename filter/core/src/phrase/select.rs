@@ -1,7 +1,8 @@
 //! From a document to its phrases: pure, and the same wherever it runs.
 
 use super::common::{LISTS, NEVER};
-use super::{INNER, Phrase, WINDOW, WORDS, Word, WordKey};
+use super::keys::START;
+use super::{INNER, Phrase, STARTS, WINDOW, WORDS, Word, WordKey};
 use crate::scan::fold::{self, SEPARATOR};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -49,6 +50,8 @@ const TELLING: usize = 2;
 
 struct Read {
     hash: u64,
+    start: [u8; START],
+    len: u8,
     rarity: u32,
 }
 
@@ -78,7 +81,9 @@ impl Selector {
             // Long words are rare words.
             let long = u32::try_from(word.len()).unwrap_or(64).min(24).saturating_mul(8);
             let rarity = self.common.get(&hash).copied().unwrap_or(RARE.saturating_add(long));
-            words.push(Read { hash, rarity });
+            let mut start = [0; START];
+            start.iter_mut().zip(word).for_each(|(slot, byte)| *slot = *byte);
+            words.push(Read { hash, start, len: u8::try_from(word.len().min(START)).unwrap_or(0), rarity });
         });
         let mut times = ByHash::<u32>::with_capacity_and_hasher(words.len() / 3, BuildHasherDefault::default());
         for word in words.iter().filter(|word| word.rarity >= RARE) {
@@ -128,14 +133,19 @@ impl Selector {
     fn phrase(&self, words: &[Read]) -> Option<Phrase> {
         let (first, rest) = words.get(..WORDS)?.split_first()?;
         let mut prefix = first.hash;
-        let mut inner = [0; INNER];
+        let (mut inner, mut starts) = ([0; INNER], [0; STARTS]);
         for (at, word) in rest.iter().enumerate() {
+            let slots = starts.chunks_exact_mut(START).nth(at).unwrap_or_default();
+            for (slot, len) in slots.iter_mut().zip(1..) {
+                let start = word.start.get(..usize::from(word.len).min(len))?;
+                *slot = cut(self.key.chain(prefix, self.key.word(start)));
+            }
             prefix = self.key.chain(prefix, word.hash);
             if let Some(slot) = inner.get_mut(at) {
                 *slot = cut(prefix);
             }
         }
-        Some(Phrase { id: prefix, anchor: cut(first.hash), inner })
+        Some(Phrase { id: prefix, anchor: cut(first.hash), inner, starts })
     }
 }
 

@@ -8,7 +8,7 @@
 //! readings are followed: `other` is what is live if the word ended there, `fresh` the word that then began.
 
 use super::select::cut;
-use super::{PhraseSet, WORDS, Word};
+use super::{BEGUN, PhraseSet, WORDS, Word};
 use crate::scan::MAX_SEGMENTS;
 use crate::scan::fold::{self, SEPARATOR};
 use std::collections::VecDeque;
@@ -248,9 +248,18 @@ impl Words {
     }
 
     /// Where the first byte that must be held stands.
-    pub(crate) fn live_from(&self) -> Option<u64> {
-        self.live.iter().chain(&self.other).filter_map(|live| live.start).min()
+    pub(crate) fn live_from(&self, view: &View<'_>) -> Option<u64> {
+        let live = self.live.iter().filter(|run| may_go_on(view, run, &self.word));
+        let fresh = self.fresh.as_deref();
+        let other = self.other.iter().filter(|run| fresh.is_none_or(|word| may_go_on(view, run, word)));
+        live.chain(other).filter_map(|live| live.start).min()
     }
+}
+
+/// Whether the word in progress may be the next of a phrase, for the first ones; later ones are held whatever they become.
+fn may_go_on(view: &View<'_>, run: &Live, word: &Word) -> bool {
+    let start = || view.set.words.chain(run.prefix, view.set.words.word(word.start()));
+    run.words > BEGUN || word.is_empty() || view.live(start(), false, run.segments) != 0
 }
 
 /// The spans from `start` on: one per string, what stands between words included.

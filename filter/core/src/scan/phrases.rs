@@ -38,7 +38,7 @@ pub(super) fn plain(
         // A literal ends before: the words are as far as that again.
         channel.words = saved;
         channel.words.text(view, text.get(..first).unwrap_or(""), at, &mut Vec::new());
-        let live = [channel.live_from_before(engine, hold), channel.words.live_from()];
+        let live = [channel.live_from_before(engine, hold), channel.words.live_from(view)];
         return (first, live.into_iter().flatten().min());
     }
     if last.is_empty() {
