@@ -77,8 +77,15 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
 
     note(app, tenant, "forget fingerprints and statistics")?;
     let (fingerprints_removed, fingerprints_shared) = app.drop_owner(tenant)?;
+    let documents = app.remove_documents(tenant, None)?;
     let statistics_removed = app.forget_counts(tenant)?;
-    done(app, tenant, format!("{fingerprints_removed} fingerprints, {statistics_removed} hours of statistics"))?;
+    done(
+        app,
+        tenant,
+        format!(
+            "{fingerprints_removed} fingerprints, {documents} documents' phrases, {statistics_removed} hours of statistics"
+        ),
+    )?;
 
     note(app, tenant, "destroy keys")?;
     done(app, tenant, "no keys per tenant are configured".to_owned())?;

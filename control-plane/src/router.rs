@@ -1,6 +1,6 @@
 //! All routes. The OpenAPI document is made from the same list, so they cannot disagree.
 
-use crate::api::{Shared, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
+use crate::api::{Shared, documents, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -23,6 +23,8 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(tenants::revoke_tokens))
         .routes(routes!(fingerprints::list, fingerprints::add))
         .routes(routes!(fingerprints::show, fingerprints::remove))
+        .routes(routes!(documents::explain))
+        .routes(routes!(documents::rotate))
         .routes(routes!(policy::current, policy::apply))
         .routes(routes!(policy::validate))
         .routes(routes!(policy::history))
@@ -45,7 +47,12 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(health::metrics))
         .layer(DefaultBodyLimit::max(1024 * 1024));
     let reports = OpenApiRouter::new().routes(routes!(events::report)).layer(DefaultBodyLimit::max(4 * 1024 * 1024));
-    let bulk = OpenApiRouter::new().routes(routes!(fingerprints::bulk)).layer(DefaultBodyLimit::max(64 * 1024 * 1024));
+    let bulk = OpenApiRouter::new()
+        .routes(routes!(fingerprints::bulk))
+        .routes(routes!(documents::list, documents::bulk))
+        .routes(routes!(documents::put, documents::show, documents::remove))
+        .routes(routes!(documents::add_common, documents::clear_common))
+        .layer(DefaultBodyLimit::max(64 * 1024 * 1024));
     small.merge(reports).merge(bulk).split_for_parts()
 }
 

@@ -70,6 +70,30 @@ impl Store {
         Ok(all)
     }
 
+    /// A named value that is bytes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn bytes(&self, kind: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let table = self.0.begin_read()?.open_table(NAMED)?;
+        Ok(table.get(format!("{kind}/{name}").as_str())?.map(|value| value.value().to_vec()))
+    }
+
+    /// All named values of a kind that are bytes, one after the other.
+    ///
+    /// # Errors
+    /// When the store fails, or `each` does.
+    pub fn each_bytes(&self, kind: &str, mut each: impl FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
+        let table = self.0.begin_read()?.open_table(NAMED)?;
+        let prefix = format!("{kind}/");
+        for row in table.range(prefix.as_str()..)? {
+            let (key, value) = row?;
+            let Some(name) = key.value().strip_prefix(&prefix) else { break };
+            each(name, value.value())?;
+        }
+        Ok(())
+    }
+
     /// All values of a kind that are numbered, ascending.
     ///
     /// # Errors
@@ -104,6 +128,15 @@ impl Write {
     /// When the store fails.
     pub fn put<T: Serialize>(&self, kind: &str, name: &str, value: &T) -> Result<()> {
         self.0.open_table(NAMED)?.insert(format!("{kind}/{name}").as_str(), serde_json::to_vec(value)?.as_slice())?;
+        Ok(())
+    }
+
+    /// Sets a named value that is bytes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn put_bytes(&self, kind: &str, name: &str, value: &[u8]) -> Result<()> {
+        self.0.open_table(NAMED)?.insert(format!("{kind}/{name}").as_str(), value)?;
         Ok(())
     }
 

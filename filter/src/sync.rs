@@ -9,8 +9,8 @@
 use crate::config::Config;
 use crate::host;
 use crate::metrics::Poll;
-use partywall_core::scan::{FingerprintSet, LoadedSegment, Loader};
-use partywall_core::snapshot::wire::{Content, Manifest, PIECE, Segment};
+use crate::parts::{self, Loaded, Loader, Part};
+use partywall_core::snapshot::wire::{Content, Manifest, PIECE};
 use partywall_core::snapshot::{self, Snapshot};
 use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
@@ -50,9 +50,9 @@ struct Fetch {
     token: Option<u32>,
     manifest: Manifest,
     content: Content,
-    todo: Vec<Segment>,
-    loader: Option<(Segment, Loader, u64)>,
-    done: Vec<(String, Rc<LoadedSegment>)>,
+    todo: Vec<Part>,
+    loader: Option<(Part, Loader, u64)>,
+    done: Vec<(String, Loaded)>,
 }
 
 /// The synchronisation of one VM.
@@ -60,7 +60,7 @@ pub struct Sync {
     phase: Phase,
     instance: String,
     revision: u64,
-    segments: Vec<(String, Rc<LoadedSegment>)>,
+    segments: Vec<(String, Loaded)>,
     backoff: Duration,
     /// How long the next poll may be kept open: not at all after a failure, when freshness is what is needed, and never so
     /// long that the snapshot could grow stale over it.
@@ -178,10 +178,10 @@ impl Sync {
             return (fresh, Some(Poll::Verified));
         };
         let mut fetch = Fetch { token: None, manifest, todo: Vec::new(), loader: None, done: Vec::new(), content };
-        for segment in fetch.content.segments.iter().rev() {
-            match self.segments.iter().find(|(digest, _)| *digest == segment.digest) {
+        for part in parts::parts(&fetch.content) {
+            match self.segments.iter().find(|(digest, _)| *digest == part.segment().digest) {
                 Some(known) => fetch.done.push(known.clone()),
-                None => fetch.todo.push(segment.clone()),
+                None => fetch.todo.push(part),
             }
         }
         (self.advance(config, Box::new(fetch), now), Some(Poll::Verified))
@@ -203,7 +203,8 @@ impl Sync {
     /// Fetches the next piece, or finishes.
     fn advance(&mut self, config: &Config, mut fetch: Box<Fetch>, now: Instant) -> Progress {
         loop {
-            if let Some((segment, loader, offset)) = fetch.loader.take() {
+            if let Some((part, loader, offset)) = fetch.loader.take() {
+                let segment = part.segment();
                 if offset < segment.bytes {
                     let length = segment.bytes.saturating_sub(offset).min(u64::try_from(PIECE).unwrap_or(0));
                     let path = format!("/v1/segments/{}?offset={offset}&length={length}", segment.digest);
@@ -212,25 +213,24 @@ impl Sync {
                         self.retry(now);
                         return Progress::None;
                     }
-                    fetch.loader = Some((segment, loader, offset));
+                    fetch.loader = Some((part, loader, offset));
                     self.phase = Phase::Fetching(fetch);
                     return Progress::None;
                 }
                 match loader.finish() {
-                    Ok(loaded) => fetch.done.push((segment.digest, Rc::new(loaded))),
+                    Ok(loaded) => fetch.done.push((segment.digest.clone(), loaded)),
                     Err(error) => return self.refuse(&format!("a fingerprint segment was refused: {error}"), now),
                 }
             }
-            let Some(segment) = fetch.todo.pop() else { break };
-            match Loader::new(&segment) {
-                Ok(loader) => fetch.loader = Some((segment, loader, 0)),
+            let Some(part) = fetch.todo.pop() else { break };
+            match part.loader() {
+                Ok(loader) => fetch.loader = Some((part, loader, 0)),
                 Err(error) => return self.refuse(&format!("a fingerprint segment was refused: {error}"), now),
             }
         }
-        let set = FingerprintSet::new(
-            fetch.done.iter().map(|(_, segment)| Rc::clone(segment)).collect(),
-            fetch.content.removed.clone(),
-        );
+        let Some(set) = parts::set(&fetch.content, &fetch.done) else {
+            return self.refuse("a revision lacks a segment or a key, or has too many segments", now);
+        };
         match Snapshot::compile(fetch.manifest.revision, &fetch.content, Rc::new(set)) {
             Ok(snapshot) => {
                 self.revision = fetch.manifest.revision;

@@ -3,7 +3,8 @@
 
 use super::client::Client;
 use super::{
-    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, output, rag,
+    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, documents,
+    output, rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-fn read(file: &Path) -> Result<String> {
+pub(super) fn read(file: &Path) -> Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
@@ -70,6 +71,8 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Policy(command) => policy(client, command, json).await?,
         Command::Tenant(command) => tenant(client, command, json).await?,
         Command::Fingerprint(command) => fingerprint(client, command, json).await?,
+        Command::Document(command) => documents::document(client, command, json).await?,
+        Command::Common(command) => documents::common(client, command, json).await?,
         Command::Events(command) => events(client, command, json).await?,
         Command::Token(command) => token(client, command, json).await?,
         Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
@@ -170,6 +173,10 @@ async fn fingerprint(client: &Client, command: FingerprintCommand, json: bool) -
         FingerprintCommand::Remove { id } => {
             client.json(Method::DELETE, &format!("/v1/fingerprints/{id}"), None).await?;
             println!("fingerprint {id} is gone");
+        }
+        FingerprintCommand::Explain { request_id } => documents::explain(client, &request_id, json).await?,
+        FingerprintCommand::RotateKey => {
+            output::object(&client.json(Method::POST, "/v1/phrases/rotate", None).await?, json);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod documents;
 mod output;
 mod rag;
 
@@ -49,6 +50,12 @@ enum Command {
     /// Fingerprints.
     #[command(subcommand)]
     Fingerprint(FingerprintCommand),
+    /// Documents of tenants, whose phrases are fingerprints.
+    #[command(subcommand)]
+    Document(documents::DocumentCommand),
+    /// Common language: what is no phrase of anybody.
+    #[command(subcommand)]
+    Common(documents::CommonCommand),
     /// Decision records.
     #[command(subcommand)]
     Events(EventsCommand),
@@ -238,6 +245,14 @@ enum FingerprintCommand {
         /// Its id.
         id: u64,
     },
+    /// Why a response was cut: which fingerprints it held, whose they are, where they come from.
+    Explain {
+        /// The request's id, as the error and the decision have it.
+        #[arg(long)]
+        request_id: String,
+    },
+    /// Gives the phrases' segments a new key.
+    RotateKey,
 }
 
 #[derive(Subcommand)]

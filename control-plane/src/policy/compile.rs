@@ -193,6 +193,14 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         },
         segments: Vec::new(),
         removed: Vec::new(),
+        phrases: (policy.leakage_detection.phrases.enabled).then(|| wire::Phrases {
+            word_key: String::new(),
+            wire_key: String::new(),
+            severity: policy.leakage_detection.phrases.severity,
+            action: policy.leakage_detection.phrases.action,
+            segments: Vec::new(),
+            removed: Vec::new(),
+        }),
         // Only to be compiled; the real one is put in when it is published.
         seal_key: base64::engine::general_purpose::STANDARD.encode([0; 32]),
     };

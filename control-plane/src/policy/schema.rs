@@ -152,6 +152,26 @@ pub(super) const ROWS: &[Row] = &[
         "exact",
         "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
     ),
+    key("leakage_detection.phrases", Kind::Map, "", "Phrases of the tenants' documents (`partywall document add`)."),
+    key("leakage_detection.phrases.enabled", Kind::Bool(None), "true", "Whether responses are scanned for them."),
+    key(
+        "leakage_detection.phrases.severity",
+        Kind::Choice(&[("low", None), ("high", None), ("critical", None)]),
+        "high",
+        "How grave a match is.",
+    ),
+    key(
+        "leakage_detection.phrases.action",
+        Kind::Choice(&[
+            ("block_and_alert_security", None),
+            ("redact_and_alert_security", None),
+            ("alert_security", None),
+        ]),
+        "",
+        "What a match does, where it is not what `action_on_detect` says.",
+    ),
+    later("leakage_detection.phrases.from_rag_writes", "phrases of what tenants write through the vector databases"),
+    later("leakage_detection.phrases.echo", "phrases that the request itself held"),
     later("leakage_detection.context_validation", "context validation"),
     key("leakage_detection.statistical_monitoring", Kind::Map, "", "Whose results retrieval brings."),
     key(

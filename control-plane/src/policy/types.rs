@@ -47,6 +47,22 @@ pub struct LeakageDetection {
     pub cross_tenant_output_scan: OutputScan,
     #[serde(default)]
     pub statistical_monitoring: Statistics,
+    #[serde(default)]
+    pub phrases: PhrasesPolicy,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct PhrasesPolicy {
+    pub enabled: bool,
+    pub severity: partywall_core::record::Severity,
+    pub action: Option<partywall_core::snapshot::wire::OnDetect>,
+}
+
+impl Default for PhrasesPolicy {
+    fn default() -> Self {
+        Self { enabled: true, severity: partywall_core::record::Severity::High, action: None }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -68,6 +84,7 @@ impl Default for LeakageDetection {
             enabled: true,
             cross_tenant_output_scan: OutputScan::default(),
             statistical_monitoring: Statistics::default(),
+            phrases: PhrasesPolicy::default(),
         }
     }
 }

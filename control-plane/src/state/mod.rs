@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod documents;
 mod fingerprints;
 mod fleet;
 mod offboarding;
@@ -12,11 +13,14 @@ mod statistics;
 mod tenants;
 
 pub use alerts::Alert;
+pub use documents::{DocumentRecord, Explanation};
 pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
+use crate::corpus::{Changes, Corpus};
 use crate::jwks::Cached;
+use crate::phrase_segments::PhraseSegments;
 use crate::policy::Compiled;
 use crate::segments::Segments;
 use crate::store::{Store, Write};
@@ -41,6 +45,7 @@ pub struct Model {
     created: HashMap<u64, u64>,
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
+    pub(crate) corpus: Corpus,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
     pub(crate) jwks: BTreeMap<String, Cached>,
@@ -64,6 +69,7 @@ pub struct App {
     model: RwLock<Model>,
     tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
+    phrases: RwLock<PhraseSegments>,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
     events: Mutex<(VecDeque<Event>, u64)>,
@@ -125,6 +131,7 @@ impl App {
             gone: store.named("gone")?.into_iter().collect(),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
+            corpus: Self::load_corpus(&store)?,
             ..Model::default()
         };
         for (id, record) in store.numbered::<FingerprintRecord>("fingerprint")? {
@@ -135,6 +142,9 @@ impl App {
             model.fingerprints.insert(id, Entry { id, text, owners: record.owners, severity: record.severity });
         }
         let segments = Segments::build(&model.fingerprints)?;
+        let generation = store.meta::<u64>("phrase_generation")?.unwrap_or(0);
+        let phrases = PhraseSegments::new(documents::wire_key(&key, generation));
+        let changes = model.corpus.changes();
         let (published, _) = watch::channel(Published { revision: 0, max_age_s: 300, content: None });
         let (feed, _) = broadcast::channel(1024);
         let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
@@ -150,6 +160,7 @@ impl App {
             model: RwLock::new(model),
             tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
+            phrases: RwLock::new(phrases),
             published,
             sidecars: Mutex::default(),
             events: Mutex::new((kept, last)),
@@ -164,6 +175,7 @@ impl App {
             let token = app.create_token("first-admin", Role::Admin)?;
             crate::server::write_secret(&directory.join("admin.token"), token.as_bytes())?;
         }
+        app.follow_corpus(&changes)?;
         app.publish(&app.model());
         Ok(app)
     }
@@ -190,11 +202,14 @@ impl App {
         let result = change(&self.model(), &write)?;
         write.set_meta("revision", &revision)?;
         write.commit()?;
-        let (added, gone) = {
+        let ((added, gone), phrases) = {
             let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
             model.revision = revision;
-            apply(&mut model, &result)
+            (apply(&mut model, &result), model.corpus.changes())
         };
+        if phrases != Changes::default() {
+            self.follow_corpus(&phrases)?;
+        }
         if !added.is_empty() || !gone.is_empty() {
             let mut next = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
             next.change(&self.model().fingerprints, &added, &gone)?;
@@ -222,6 +237,12 @@ impl App {
         let Some(compiled) = &model.compiled else { return };
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
+        if let Some(phrases) = &mut content.phrases {
+            let segments = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
+            phrases.word_key = STANDARD.encode(documents::word_key(&self.key));
+            phrases.wire_key = STANDARD.encode(segments.key());
+            (phrases.segments, phrases.removed) = segments.manifest();
+        }
         self.published.send_replace(Published {
             revision: model.revision.max(1),
             max_age_s: compiled.max_age_s,
@@ -256,6 +277,7 @@ impl App {
 
     /// A blob by its digest.
     pub fn blob(&self, digest: &str) -> Option<Arc<Vec<u8>>> {
-        self.segments.read().unwrap_or_else(std::sync::PoisonError::into_inner).blob(digest)
+        let literal = self.segments.read().unwrap_or_else(PoisonError::into_inner).blob(digest);
+        literal.or_else(|| self.phrases.read().unwrap_or_else(PoisonError::into_inner).blob(digest))
     }
 }

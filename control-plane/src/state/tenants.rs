@@ -115,6 +115,9 @@ impl App {
                 if owned > 0 {
                     return Err(refused("tenant_in_use", format!("{id} owns {owned} fingerprints: remove them first")));
                 }
+                if model.corpus.documents(id).next().is_some() {
+                    return Err(refused("tenant_in_use", format!("{id} has documents: remove them first")));
+                }
                 write.put("gone", id.as_str(), &(now() + 1))?;
                 write.remove("tenant", id.as_str())
             },

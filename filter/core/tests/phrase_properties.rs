@@ -48,7 +48,7 @@ fn set(documents: &[(&str, &str)], action: Option<OnDetect>, removed: &[u64]) ->
         .iter()
         .map(|(text, owner)| {
             let owner = tenant(owner);
-            let phrases: Vec<_> = selector.choose(text).phrases.into_iter().map(|p| (p, &owner)).collect();
+            let phrases: Vec<_> = selector.choose(text, |_| false).phrases.into_iter().map(|p| (p, &owner)).collect();
             load(&phrase::compile(&phrases, &wire).unwrap())
         })
         .collect();
@@ -135,7 +135,9 @@ fn words(text: &str) -> Vec<&str> {
 
 /// What may stand between two words of a copy.
 fn between() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(&[" ", "  ", "\n", "\r\n\r\n", ", ", " **", "** ", "_", " — ", "\u{a0}", " \u{200b}", "... \"", "\t", "* "][..])
+    prop::sample::select(
+        &[" ", "  ", "\n", "\r\n\r\n", ", ", " **", "** ", "_", " — ", "\u{a0}", " \u{200b}", "... \"", "\t", "* "][..],
+    )
 }
 
 fn dress(word: &str, how: u8) -> String {
@@ -143,12 +145,16 @@ fn dress(word: &str, how: u8) -> String {
         0 => word.to_owned(),
         1 => word.to_uppercase(),
         2 => word.chars().flat_map(|c| [c, '\u{200b}']).collect(),
-        _ => word.chars().map(|c| if c.is_ascii_graphic() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c }).collect(),
+        _ => word
+            .chars()
+            .map(|c| if c.is_ascii_graphic() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c })
+            .collect(),
     }
 }
 
 fn sse(text: &str, cuts: &[usize]) -> Vec<u8> {
-    let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).filter(|cut| text.is_char_boundary(*cut)).collect();
+    let mut at: Vec<usize> =
+        cuts.iter().map(|cut| cut % (text.len() + 1)).filter(|cut| text.is_char_boundary(*cut)).collect();
     at.sort_unstable();
     at.push(text.len());
     let mut from = 0;
@@ -244,7 +250,7 @@ proptest! {
     fn damage_is_harmless(at in any::<usize>(), bit in 0u8..8, cut in any::<usize>()) {
         let selector = Selector::new(WordKey::new(&WORD_KEY));
         let owner = tenant("beta");
-        let phrases: Vec<_> = selector.choose(HANDBOOK).phrases.into_iter().map(|p| (p, &owner)).collect();
+        let phrases: Vec<_> = selector.choose(HANDBOOK, |_| false).phrases.into_iter().map(|p| (p, &owner)).collect();
         let mut blob = phrase::compile(&phrases, &WireKey::new(&WIRE_KEY)).unwrap();
         let at = at % blob.len();
         blob[at] ^= 1 << bit;
@@ -280,7 +286,8 @@ fn redaction_takes_the_span_only() {
     let body = b"So: Kestrel, walnut **bridge** seven lantern copper. And on.";
     let result = run(scanner(&prints, "acme", Media::Text, OnDetect::Block), body, &[7, 9, 30]);
     assert_eq!(std::str::from_utf8(&result.out).unwrap(), "So: Kestrel, [redacted]. And on.");
-    let at_end = run(scanner(&prints, "acme", Media::Text, OnDetect::Block), b"kestrel walnut bridge seven lantern copper", &[]);
+    let at_end =
+        run(scanner(&prints, "acme", Media::Text, OnDetect::Block), b"kestrel walnut bridge seven lantern copper", &[]);
     assert_eq!(std::str::from_utf8(&at_end.out).unwrap(), "kestrel [redacted]");
 }
 
@@ -304,7 +311,7 @@ fn items_and_deltas() {
 #[test]
 fn removed_is_gone() {
     let document = "kestrel walnut bridge seven lantern copper";
-    let id = Selector::new(WordKey::new(&WORD_KEY)).choose(document).phrases[0].id;
+    let id = Selector::new(WordKey::new(&WORD_KEY)).choose(document, |_| false).phrases[0].id;
     let set = set(&[(document, "beta")], None, &[id]);
     let prints = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
     let result = run(scanner(&prints, "acme", Media::Text, OnDetect::Block), document.as_bytes(), &[]);
@@ -317,7 +324,7 @@ fn a_hit_says_what_it_is() {
     let prints = fingerprints(&[(document, "beta")], None);
     let mut scanner = scanner(&prints, "acme", Media::Text, OnDetect::Alert);
     scanner.push(document.as_bytes(), true);
-    let id = Selector::new(WordKey::new(&WORD_KEY)).choose(document).phrases[0].id;
+    let id = Selector::new(WordKey::new(&WORD_KEY)).choose(document, |_| false).phrases[0].id;
     let hit = &scanner.hits()[0];
     assert_eq!((hit.class, hit.fingerprint, hit.offset), (Class::Phrase, phrase::Phrase::number(id), 8));
     assert_eq!(serde_json::to_value(hit).unwrap()["class"], "phrase");

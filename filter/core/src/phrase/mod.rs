@@ -25,7 +25,7 @@ mod stream;
 pub use keys::{Key, KeyError, WireKey, Word, WordKey};
 pub use load::Loader;
 pub use segment::{LoadedPhrases, TooMany, compile};
-pub use select::{Chosen, Selector};
+pub use select::{ByHash, Chosen, Selector};
 pub use set::PhraseSet;
 pub(crate) use stream::{Found, View, Words};
 

@@ -90,9 +90,8 @@ pub fn compile(phrases: &[(Phrase, &TenantId)], key: &WireKey) -> Result<Vec<u8>
         return Err(TooMany);
     }
     let names: Vec<&TenantId> = phrases.iter().map(|(_, owner)| *owner).collect::<BTreeSet<_>>().into_iter().collect();
-    let number = |owner: &TenantId| {
-        names.binary_search(&owner).ok().and_then(|at| u32::try_from(at).ok()).unwrap_or(SEVERAL)
-    };
+    let number =
+        |owner: &TenantId| names.binary_search(&owner).ok().and_then(|at| u32::try_from(at).ok()).unwrap_or(SEVERAL);
     let numbered: Vec<(Phrase, u32)> = phrases.iter().map(|(phrase, owner)| (*phrase, number(owner))).collect();
     // Many phrases share an anchor: the table is made for the different ones.
     let mut anchors: Vec<(u64, u32)> = numbered.iter().map(|(p, owner)| (key.prefix(p.anchor), *owner)).collect();

@@ -25,13 +25,16 @@ impl Hasher for Identity {
     }
 }
 
-type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
+/// A map by hashes.
+pub type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Identity>>;
 
 /// What a document yields.
 #[derive(Clone, Debug, Default)]
 pub struct Chosen {
     /// Its phrases, each once.
     pub phrases: Vec<Phrase>,
+    /// The ids of all its runs of [`WORDS`] words: a phrase of somebody else that is among them is no longer unique.
+    pub runs: Vec<u64>,
     /// How many words it has.
     pub words: u64,
 }
@@ -99,35 +102,45 @@ impl Selector {
         words
     }
 
-    /// The phrases of a document.
-    pub fn choose(&self, text: &str) -> Chosen {
+    /// What a document yields; none of its runs for which `taken` says that they are no one's, or somebody else's.
+    pub fn choose(&self, text: &str, taken: impl Fn(u64) -> bool) -> Chosen {
         let words = self.read(text);
-        let scores: Vec<u32> = words.windows(WORDS).map(score).collect();
+        let runs: Vec<u64> = words.windows(WORDS).map(|run| self.id(run)).collect();
+        let mut scores: Vec<u32> = words.windows(WORDS).map(score).collect();
         let mut phrases = Vec::with_capacity(words.len() / 3);
         let mut seen = ByHash::<()>::with_capacity_and_hasher(words.len() / 3, BuildHasherDefault::default());
         let mut last: Option<usize> = None;
         let window = WINDOW.min(scores.len());
-        for (first, scores) in scores.windows(window.max(1)).enumerate() {
+        for first in 0..scores.len().saturating_add(1).saturating_sub(window.max(1)) {
             if last.is_some_and(|last| last >= first) {
                 continue;
             }
             // The rarest begin; of equals the later one, which serves more windows.
-            let best = scores.iter().enumerate().filter(|(_, score)| **score > 0).max_by_key(|(_, score)| **score);
-            let Some((best, _)) = best else { continue };
-            let at = first.saturating_add(best);
-            last = Some(at);
-            let phrase = self.phrase(words.get(at..).unwrap_or_default());
-            if let Some(phrase) = phrase.filter(|phrase| seen.insert(phrase.id, ()).is_none()) {
-                phrases.push(phrase);
+            while let Some((at, id)) = best(&scores, &runs, first, window) {
+                if taken(id) {
+                    scores.get_mut(at).into_iter().for_each(|score| *score = 0);
+                    continue;
+                }
+                last = Some(at);
+                let phrase = self.phrase(words.get(at..).unwrap_or_default());
+                if let Some(phrase) = phrase.filter(|phrase| seen.insert(phrase.id, ()).is_none()) {
+                    phrases.push(phrase);
+                }
+                break;
             }
         }
-        Chosen { phrases, words: words.len() as u64 }
+        Chosen { phrases, runs, words: words.len() as u64 }
     }
 
-    /// The ids of all runs of [`WORDS`] words of a text: for what is common language.
-    pub fn all(&self, text: &str) -> Vec<u64> {
-        let words = self.read(text);
-        words.windows(WORDS).filter_map(|run| self.phrase(run)).map(|phrase| phrase.id).collect()
+    /// The ids of all runs of [`WORDS`] words of a text.
+    pub fn runs(&self, text: &str) -> Vec<u64> {
+        self.read(text).windows(WORDS).map(|run| self.id(run)).collect()
+    }
+
+    fn id(&self, run: &[Read]) -> u64 {
+        let mut words = run.iter().map(|word| word.hash);
+        let first = words.next().unwrap_or(0);
+        words.fold(first, |prefix, word| self.key.chain(prefix, word))
     }
 
     fn phrase(&self, words: &[Read]) -> Option<Phrase> {
@@ -156,11 +169,20 @@ pub(super) fn cut(hash: u64) -> u32 {
     hash as u32
 }
 
+/// The best run of a window, if any will do.
+fn best(scores: &[u32], runs: &[u64], first: usize, window: usize) -> Option<(usize, u64)> {
+    let scores = scores.get(first..first.saturating_add(window))?;
+    let best = scores.iter().enumerate().filter(|(_, score)| **score > 0).max_by_key(|(_, score)| **score)?;
+    let at = first.saturating_add(best.0);
+    runs.get(at).map(|id| (at, *id))
+}
+
 /// How well a run of words would do as a phrase: 0 for not at all.
 fn score(run: &[Read]) -> u32 {
     let Some((anchor, rest)) = run.split_first() else { return 0 };
     let telling: Vec<u64> = run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash).collect();
-    let different = telling.iter().enumerate().filter(|(at, hash)| !telling.iter().take(*at).any(|h| h == *hash)).count();
+    let different =
+        telling.iter().enumerate().filter(|(at, hash)| !telling.iter().take(*at).any(|h| h == *hash)).count();
     if different < TELLING || anchor.rarity == 0 {
         return 0;
     }

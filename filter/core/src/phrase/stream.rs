@@ -62,8 +62,10 @@ impl View<'_> {
     fn foreign(&self, id: u64, segments: u8) -> bool {
         let hash = self.set.wire.id(id);
         let each = self.set.segments.iter().zip(self.owners).enumerate();
-        each.filter(|(at, _)| segments >> at & 1 != 0).any(|(_, (segment, owner))| segment.foreign(hash, owner))
-            && self.set.removed.binary_search(&hash).is_err()
+        each.filter(|(at, _)| segments >> at & 1 != 0).any(|(at, (segment, owner))| {
+            // What was taken out of the first segment may have come back in a later one.
+            segment.foreign(hash, owner) && (at > 0 || self.set.removed.binary_search(&hash).is_err())
+        })
     }
 }
 

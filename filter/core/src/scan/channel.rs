@@ -332,7 +332,10 @@ impl Channel {
     pub(super) fn live_from(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
         let begun = |from: &u64| self.constant.is_none_or(|value| *from < value);
         let literal = self.live(engine, hold, &self.states, self.count).filter(begun);
-        [literal, engine.phrases.as_ref().and_then(|view| self.words.live_from(view)).filter(begun)].into_iter().flatten().min()
+        [literal, engine.phrases.as_ref().and_then(|view| self.words.live_from(view)).filter(begun)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// As [`Channel::live_from`], before the last character was read.

@@ -307,7 +307,7 @@ pub struct Phrases {
     pub action: Option<OnDetect>,
     /// Segments, largest first.
     pub segments: Vec<Segment>,
-    /// Phrases that a segment still holds but that are gone, by their hash under the wire key, ascending.
+    /// Phrases that the first segment still holds but that are gone from it, by their hash under the wire key, ascending.
     pub removed: Vec<u64>,
 }
 

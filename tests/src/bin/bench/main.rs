@@ -20,8 +20,14 @@ type Part = (&'static str, fn(&mut Report) -> Result<()>);
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [Part; 6] =
-        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("rag", rag::run), ("phrases", phrases::run)];
+    let parts: [Part; 6] = [
+        ("vm", vm::run),
+        ("cpu", cpu::run),
+        ("streams", streams::run),
+        ("push", push::run),
+        ("rag", rag::run),
+        ("phrases", phrases::run),
+    ];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

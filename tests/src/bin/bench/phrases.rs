@@ -29,9 +29,8 @@ fn corpus(count: usize) -> (Vec<Phrase>, String, String) {
     let join = |all: Vec<(usize, String)>| all.into_iter().map(|(_, p)| p + "\n").collect::<String>();
     let (documents, hay) = (join(documents), join(hay));
     let selector = Selector::new(WordKey::new(&KEY));
-    let common: std::collections::HashSet<u64> = selector.all(&hay).into_iter().collect();
-    let mut phrases = selector.choose(&documents).phrases;
-    phrases.retain(|phrase| !common.contains(&phrase.id));
+    let common: std::collections::HashSet<u64> = selector.runs(&hay).into_iter().collect();
+    let mut phrases = selector.choose(&documents, |id| common.contains(&id)).phrases;
     phrases.truncate(count);
     (phrases, documents, hay)
 }
@@ -77,7 +76,8 @@ pub fn run(report: &mut Report) -> Result<()> {
     // What the byte automaton is given: as many texts as long as a phrase, from the same documents.
     let words: Vec<&str> = documents.split_whitespace().collect();
     let step = (words.len() / 100_000).max(1);
-    let texts: Vec<String> = words.windows(phrase::WORDS).step_by(step).map(|run| run.join(" ")).take(100_000).collect();
+    let texts: Vec<String> =
+        words.windows(phrase::WORDS).step_by(step).map(|run| run.join(" ")).take(100_000).collect();
     let text: String = hay.chars().take(4_000_000).filter(char::is_ascii).collect();
     let (mut native, mut own) = (vec![], vec![]);
     let automaton = aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(&texts)?;

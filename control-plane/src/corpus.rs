@@ -1,0 +1,222 @@
+//! What tenants have written, as hashes: which runs of words are whose, and which phrases are in force.
+//!
+//! A phrase is in force while a document chose it, exactly one tenant has written it, and it is not common language. So
+//! all runs of all documents count, also those that were not chosen: a tenant's own words never block it.
+
+use partywall_core::phrase::{ByHash, Chosen, Phrase};
+use partywall_core::tenant::TenantId;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A tenant's number in here.
+pub type Owner = u32;
+/// Several tenants: see `shared`.
+const SEVERAL: Owner = Owner::MAX;
+
+/// A document, without its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// How many bytes its text had.
+    pub bytes: u64,
+    /// How many words.
+    pub words: u64,
+    /// Unix seconds.
+    pub created_at: u64,
+    /// How many phrases it yields.
+    pub phrases: u64,
+}
+
+struct Choice {
+    phrase: Phrase,
+    /// How many documents chose it.
+    documents: u32,
+    /// Whose it is where it is in force.
+    published: Option<Owner>,
+}
+
+/// What a change did to the phrases in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In force now, with their owners.
+    pub on: Vec<(u64, Owner)>,
+    /// No longer in force.
+    pub off: Vec<u64>,
+}
+
+/// Everything that tenants have written.
+#[derive(Default)]
+pub struct Corpus {
+    tenants: Vec<TenantId>,
+    numbers: HashMap<TenantId, Owner>,
+    documents: BTreeMap<(TenantId, String), Document>,
+    /// Who wrote a run of words, and how often.
+    runs: ByHash<(Owner, u32)>,
+    shared: ByHash<Vec<(Owner, u32)>>,
+    chosen: ByHash<Choice>,
+    common: HashSet<u64>,
+    touched: Vec<u64>,
+    in_force: u64,
+}
+
+impl Corpus {
+    /// The number of a tenant; a new one where it has none.
+    fn number(&mut self, tenant: &TenantId) -> Owner {
+        if let Some(number) = self.numbers.get(tenant) {
+            return *number;
+        }
+        let number = Owner::try_from(self.tenants.len()).unwrap_or(SEVERAL - 1);
+        self.tenants.push(tenant.clone());
+        self.numbers.insert(tenant.clone(), number);
+        number
+    }
+
+    /// The tenant of a number.
+    pub fn tenant(&self, owner: Owner) -> Option<&TenantId> {
+        self.tenants.get(owner as usize)
+    }
+
+    /// A phrase by its id.
+    pub fn phrase(&self, id: u64) -> Option<&Phrase> {
+        self.chosen.get(&id).map(|choice| &choice.phrase)
+    }
+
+    /// All phrases in force under this reported number, with their owners; all hashes differ, numbers may meet.
+    pub fn numbered(&self, number: u64) -> Vec<(u64, Option<TenantId>)> {
+        let wanted = self.chosen.iter().filter(|(id, _)| Phrase::number(**id) == number);
+        wanted.map(|(id, choice)| (*id, choice.published.and_then(|owner| self.tenant(owner).cloned()))).collect()
+    }
+
+    /// How many phrases are in force.
+    pub fn in_force(&self) -> u64 {
+        self.in_force
+    }
+
+    /// How many runs of words are common language.
+    pub fn common(&self) -> usize {
+        self.common.len()
+    }
+
+    /// Whether a run is no one's, or somebody else's too: no phrase of this tenant.
+    pub fn taken(&self, id: u64, tenant: &TenantId) -> bool {
+        let own = self.numbers.get(tenant).copied();
+        self.common.contains(&id) || self.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
+    }
+
+    /// A tenant's documents, by name.
+    pub fn documents(&self, tenant: &TenantId) -> impl Iterator<Item = (&str, &Document)> {
+        let from = self.documents.range((tenant.clone(), String::new())..);
+        from.take_while(move |((owner, _), _)| owner == tenant).map(|((_, name), document)| (name.as_str(), document))
+    }
+
+    /// One document.
+    pub fn document(&self, tenant: &TenantId, name: &str) -> Option<&Document> {
+        self.documents.get(&(tenant.clone(), name.to_owned()))
+    }
+
+    /// A document that was not here.
+    pub fn add(&mut self, tenant: &TenantId, name: &str, document: Document, chosen: &Chosen) {
+        let own = self.number(tenant);
+        self.documents.insert((tenant.clone(), name.to_owned()), document);
+        for id in &chosen.runs {
+            let (owner, count) = self.runs.entry(*id).or_insert((own, 0));
+            if *owner == own {
+                *count += 1;
+                continue;
+            }
+            if *owner != SEVERAL {
+                self.shared.insert(*id, vec![(*owner, *count)]);
+                (*owner, *count) = (SEVERAL, 0);
+            }
+            let owners = self.shared.entry(*id).or_default();
+            match owners.iter_mut().find(|(owner, _)| *owner == own) {
+                Some((_, count)) => *count += 1,
+                None => owners.push((own, 1)),
+            }
+            self.touched.push(*id);
+        }
+        for phrase in &chosen.phrases {
+            let new = Choice { phrase: *phrase, documents: 0, published: None };
+            self.chosen.entry(phrase.id).or_insert(new).documents += 1;
+            self.touched.push(phrase.id);
+        }
+    }
+
+    /// A document goes; `chosen` is what it was added with.
+    pub fn remove(&mut self, tenant: &TenantId, name: &str, chosen: &Chosen) {
+        let own = self.number(tenant);
+        if self.documents.remove(&(tenant.clone(), name.to_owned())).is_none() {
+            return;
+        }
+        for id in &chosen.runs {
+            let Some((owner, count)) = self.runs.get_mut(id) else { continue };
+            if *owner == own {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.runs.remove(id);
+                }
+                continue;
+            }
+            let Some(owners) = self.shared.get_mut(id) else { continue };
+            for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
+                *count = count.saturating_sub(1);
+            }
+            owners.retain(|(_, count)| *count > 0);
+            if let [(last, times)] = owners[..] {
+                // Unique again.
+                (*owner, *count) = (last, times);
+                self.shared.remove(id);
+                self.touched.push(*id);
+            }
+        }
+        for phrase in &chosen.phrases {
+            if let Some(choice) = self.chosen.get_mut(&phrase.id) {
+                choice.documents = choice.documents.saturating_sub(1);
+                self.touched.push(phrase.id);
+            }
+        }
+    }
+
+    /// More common language.
+    pub fn add_common(&mut self, runs: &[u64]) {
+        for id in runs {
+            if self.common.insert(*id) && self.chosen.contains_key(id) {
+                self.touched.push(*id);
+            }
+        }
+    }
+
+    /// Nothing is common language any more, but for the words that are built in.
+    pub fn clear_common(&mut self) {
+        let common = std::mem::take(&mut self.common);
+        self.touched.extend(common.into_iter().filter(|id| self.chosen.contains_key(id)));
+    }
+
+    /// What changed since the last call.
+    pub fn changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(choice) = self.chosen.get_mut(&id) else { continue };
+            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
+            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains(&id));
+            if owner != choice.published {
+                if choice.published.is_some() {
+                    changes.off.push(id);
+                    self.in_force = self.in_force.saturating_sub(1);
+                }
+                if let Some(owner) = owner {
+                    changes.on.push((id, owner));
+                    self.in_force += 1;
+                }
+                choice.published = owner;
+            }
+            if choice.documents == 0 {
+                self.chosen.remove(&id);
+            }
+        }
+        changes
+    }
+
+    /// All phrases in force.
+    pub fn all(&self) -> Vec<(u64, Owner)> {
+        self.chosen.iter().filter_map(|(id, choice)| choice.published.map(|owner| (*id, owner))).collect()
+    }
+}
