@@ -8,6 +8,7 @@ pub mod fakes;
 pub mod http;
 pub mod llm;
 pub mod mint;
+pub mod phrases;
 pub mod process;
 pub mod prose;
 pub mod rag;

@@ -8,7 +8,7 @@ use partywall_core::tenant::TenantId;
 use partywall_tests::llm::{Script, completion, events};
 use partywall_tests::process::root;
 use partywall_tests::stack::{Stack, demo_policy};
-use partywall_tests::{cases, mint};
+use partywall_tests::{cases, mint, phrases};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -20,6 +20,13 @@ const FINGERPRINTS: [(&str, &str); 4] = [
     ("beta", "canary-0451-beta"),
     ("beta", "4111 1111 1111 1111"),
     ("acme", "Acme Orchid Ltd"),
+];
+
+/// Documents, each of one phrase or of none that is its tenant's alone.
+const DOCUMENTS: [(&str, &str, &str); 3] = [
+    ("beta", "birds", "Kestrel, walnut bridge. Seven lantern copper"),
+    ("acme", "trees", "Orchid maple harbour nine velvet anchor"),
+    ("beta", "minutes", "Quarterly turbine audits moved from Lisbon to Ghent because two inspectors retired early"),
 ];
 
 #[derive(Deserialize)]
@@ -46,6 +53,11 @@ fn stack() -> &'static Stack {
         for (tenant, text) in FINGERPRINTS {
             stack.fingerprint(tenant, text).unwrap();
         }
+        for (tenant, name, text) in DOCUMENTS {
+            let path = format!("/v1/tenants/{tenant}/documents/{name}");
+            stack.api("PUT", &path, Some(&json!({"text": text}))).unwrap();
+        }
+        stack.converge().unwrap();
         stack
     })
 }
@@ -61,7 +73,8 @@ fn set() -> Rc<FingerprintSet> {
     let segment = Segment { digest: hex::encode(Sha256::digest(&blob)), bytes: blob.len() as u64, entries: 4 };
     let mut loader = Loader::new(&segment).unwrap();
     loader.push(&blob).unwrap();
-    Rc::new(FingerprintSet::new(vec![Rc::new(loader.finish().unwrap())], vec![]))
+    let literals = FingerprintSet::new(vec![Rc::new(loader.finish().unwrap())], vec![]);
+    Rc::new(literals.with_phrases(Some(phrases::set(&DOCUMENTS))))
 }
 
 #[test]

@@ -158,7 +158,7 @@ pub async fn show(
 /// Forgets a document and retracts its phrases.
 #[utoipa::path(delete, path = "/v1/tenants/{id}/documents/{document}", params(("id" = String, Path), ("document" = String, Path)), responses((status = 204), (status = 404, body = Problem)))]
 pub async fn remove(
-    _: Security,
+    _: Admin,
     State(app): State<Shared>,
     Path((id, document)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {

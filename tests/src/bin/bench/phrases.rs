@@ -2,21 +2,15 @@
 
 use crate::report::{Reach, Report};
 use anyhow::{Context, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use partywall_core::error::Shape;
-use partywall_core::phrase::{self, Loader, Phrase, PhraseSet, Selector, WireKey, WordKey};
-use partywall_core::record::Severity;
+use partywall_core::phrase::{self, Phrase};
 use partywall_core::scan::{FingerprintSet, Media, ScanConfig, Scanner};
-use partywall_core::snapshot::wire::{HoldBack, Limits, OnDetect, Phrases, Segment};
+use partywall_core::snapshot::wire::{HoldBack, Limits, OnDetect};
 use partywall_core::tenant::TenantId;
-use partywall_tests::prose;
+use partywall_tests::{phrases, prose};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::rc::Rc;
 use std::time::Instant;
-
-const KEY: [u8; 16] = [7; 16];
 
 fn tenant(name: &str) -> Result<TenantId> {
     TenantId::parse(name).ok().context("a tenant")
@@ -28,7 +22,7 @@ fn corpus(count: usize) -> (Vec<Phrase>, String, String) {
     let (documents, hay): (Vec<_>, Vec<_>) = paragraphs.into_iter().enumerate().partition(|(at, _)| at % 3 != 0);
     let join = |all: Vec<(usize, String)>| all.into_iter().map(|(_, p)| p + "\n").collect::<String>();
     let (documents, hay) = (join(documents), join(hay));
-    let selector = Selector::new(WordKey::new(&KEY));
+    let selector = phrases::selector();
     let common: std::collections::HashSet<u64> = selector.runs(&hay).into_iter().collect();
     let mut phrases = selector.choose(&documents, |id| common.contains(&id)).phrases;
     phrases.truncate(count);
@@ -38,20 +32,8 @@ fn corpus(count: usize) -> (Vec<Phrase>, String, String) {
 fn set(phrases: &[Phrase]) -> Result<(Rc<FingerprintSet>, Vec<u8>)> {
     let beta = tenant("beta")?;
     let owned: Vec<(Phrase, &TenantId)> = phrases.iter().map(|phrase| (*phrase, &beta)).collect();
-    let blob = phrase::compile(&owned, &WireKey::new(&KEY)).ok().context("a segment")?;
-    let segment = Segment { digest: hex::encode(Sha256::digest(&blob)), bytes: blob.len() as u64, entries: 0 };
-    let mut loader = Loader::new(&segment)?;
-    loader.push(&blob)?;
-    let manifest = Phrases {
-        word_key: STANDARD.encode(KEY),
-        wire_key: STANDARD.encode(KEY),
-        severity: Severity::High,
-        action: None,
-        segments: vec![],
-        removed: vec![],
-    };
-    let phrases = PhraseSet::new(&manifest, vec![Rc::new(loader.finish()?)]).ok().context("a set")?;
-    Ok((Rc::new(FingerprintSet::empty().with_phrases(Some(phrases))), blob))
+    let (set, blob) = phrases::loaded(&owned);
+    Ok((Rc::new(FingerprintSet::empty().with_phrases(Some(set))), blob))
 }
 
 fn scanner(set: &Rc<FingerprintSet>, media: Media) -> Result<Scanner> {
