@@ -37,6 +37,8 @@ pub enum BodyRule {
     None,
     /// A JSON document.
     Json,
+    /// A JSON document, which a client may call `text/plain`; the backend gets it as JSON.
+    JsonOrText,
     /// JSON documents, one on each line (`application/x-ndjson`, `application/json` or `application/vnd.…+x-ndjson`).
     Ndjson,
 }
