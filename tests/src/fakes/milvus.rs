@@ -13,9 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 type Row = Map<String, Value>;
 type Answer = Result<Value, String>;
 
-/// The server's records, by database and collection; `id` is the key.
+/// By database and collection.
+type Rows = BTreeMap<(String, String), Vec<Row>>;
+
+/// The server's records; `id` is the key.
 #[derive(Clone, Default)]
-pub struct Milvus(Arc<Mutex<BTreeMap<(String, String), Vec<Row>>>>);
+pub struct Milvus(Arc<Mutex<Rows>>);
 
 impl Milvus {
     /// With these collections in the database `default`.
@@ -27,7 +30,7 @@ impl Milvus {
         milvus
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Vec<Row>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,13 +109,13 @@ impl Milvus {
                     return Err("missing required parameters".to_owned());
                 }
                 let found = select(rows, filter, &body["exprParams"])?;
-                let keys: Vec<Value> = found.iter().map(|row| key(row)).collect();
+                let keys: Vec<Value> = found.iter().map(key).collect();
                 rows.retain(|row| !keys.contains(&key(row)));
                 Ok(json!({"code": 0, "cost": 7, "data": {"deleteCount": keys.len()}}))
             }
             "entities/get" => {
                 let ids = body["id"].as_array().cloned().unwrap_or_else(|| vec![body["id"].clone()]);
-                let found: Vec<Row> = rows.iter().filter(|row| ids.contains(&key(row))).cloned().collect();
+                let found = distinct(rows.iter().filter(|row| ids.contains(&key(row))).cloned().collect());
                 Ok(
                     json!({"code": 0, "cost": 0, "data": found.iter().map(|row| pick(row, body, &["*"])).collect::<Vec<_>>()}),
                 )
@@ -122,7 +125,7 @@ impl Milvus {
                 if body["outputFields"] == json!(["count(*)"]) {
                     return Ok(json!({"code": 0, "cost": 0, "data": [{"count(*)": found.len()}]}));
                 }
-                let page = page(found, body);
+                let page = page(distinct(found), body);
                 Ok(
                     json!({"code": 0, "cost": 3, "data": page.iter().map(|row| pick(row, body, &["*"])).collect::<Vec<_>>()}),
                 )
@@ -179,6 +182,17 @@ fn select(rows: &[Row], filter: &str, params: &Value) -> Result<Vec<Row>, String
     Ok(found)
 }
 
+/// Of records with one key, what is read is one.
+fn distinct(found: Vec<Row>) -> Vec<Row> {
+    let mut seen = Vec::new();
+    let mut fresh = |row: &Row| {
+        let fresh = !seen.contains(&key(row));
+        seen.push(key(row));
+        fresh
+    };
+    found.into_iter().filter(|row| fresh(row)).collect()
+}
+
 fn page(found: Vec<Row>, body: &Value) -> Vec<Row> {
     let limit = number(body, "limit").unwrap_or(100);
     found.into_iter().skip(number(body, "offset").unwrap_or(0)).take(limit).collect()
@@ -189,7 +203,7 @@ fn nearest(rows: &[Row], vector: &Value, search: &Value) -> Result<Vec<(Row, f64
         |value: &Value| -> Vec<f64> { value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect() };
     let wanted = numbers(vector);
     let mut found: Vec<(Row, f64)> = Vec::new();
-    for row in select(rows, search["filter"].as_str().unwrap_or_default(), &search["exprParams"])? {
+    for row in distinct(select(rows, search["filter"].as_str().unwrap_or_default(), &search["exprParams"])?) {
         let own = numbers(row.get("vector").unwrap_or(&Value::Null));
         if own.len() == wanted.len() {
             let distance = own.iter().zip(&wanted).map(|(a, b)| (a - b) * (a - b)).sum();

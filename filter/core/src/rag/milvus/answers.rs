@@ -233,7 +233,7 @@ pub(super) fn collections(ask: &Answer<'_>) -> Result<Verified, Code> {
             Value::String(name, _) => ask.place.logical(&name.decode()),
             _ => None,
         });
-        out.member("data", |out| write::array(out, own, |out, name| write::string(out, name)));
+        out.member("data", |out| write::array(out, own, write::string));
         Ok(())
     })
 }
