@@ -1,6 +1,6 @@
 //! Answers: a list of rows, or one row where the client asked for that. Each is judged by its marker, which is removed.
 
-use super::requests::{OBJECT, ROWS};
+use super::requests::OBJECT;
 use crate::error::Code;
 use crate::json::write::{self, Object};
 use crate::json::{self, Value};
@@ -10,10 +10,11 @@ use crate::rag::{Answer, Place, Tally, Verified};
 const NO_ROW: &[u8] = br#"{"code":"PGRST116","message":"Cannot coerce the result to a single JSON object","details":"The result contains 0 rows","hint":null}"#;
 
 pub(super) fn rows(answer: &Answer<'_>) -> Result<Verified, Code> {
-    let asked = |what: &str| answer.memo.names.iter().any(|name| name == what);
-    if answer.body.is_empty() && !asked(ROWS) {
+    // Writes answer with nothing unless asked.
+    if answer.body.is_empty() {
         return Ok(Verified::default());
     }
+    let object = answer.memo.names.iter().any(|name| name == OBJECT);
     let document = json::parse(answer.body).map_err(|_| Code::UpstreamMalformed)?;
     let mut tally = Tally::default();
     let mut body = Vec::with_capacity(answer.body.len());
@@ -27,7 +28,7 @@ pub(super) fn rows(answer: &Answer<'_>) -> Result<Verified, Code> {
             }
             write::array(&mut body, own, |out, row| write_row(out, answer.place, row));
         }
-        Value::Object(..) if asked(OBJECT) => {
+        Value::Object(..) if object => {
             if !owns(answer.place, &document, &mut tally)? {
                 return Ok(Verified { body: Some(NO_ROW.to_vec()), status: Some(406), tally });
             }

@@ -16,6 +16,36 @@ const OPERATORS: &[&str] = &["neq", "isdistinct", "cs", "cd", "ov", "sl", "sr", 
 /// Full text search, which may have a language behind it.
 const SEARCHES: &[&str] = &["fts", "plfts", "phfts", "wfts"];
 
+/// Casts to plain values. One to `regclass` would tell which tables there are.
+const CASTS: &[&str] = &[
+    "text",
+    "varchar",
+    "int",
+    "int2",
+    "int4",
+    "int8",
+    "integer",
+    "smallint",
+    "bigint",
+    "float",
+    "float4",
+    "float8",
+    "real",
+    "numeric",
+    "decimal",
+    "bool",
+    "boolean",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "json",
+    "jsonb",
+    "uuid",
+    "vector",
+    "halfvec",
+];
+
 struct Cursor<'t> {
     rest: &'t str,
 }
@@ -241,7 +271,9 @@ pub(super) fn select(value: &str, marker: &str) -> Result<String, Code> {
             let field = cursor.field()?;
             let mut cast = false;
             if cursor.eat("::") {
-                cursor.name()?;
+                if !CASTS.contains(&cursor.name()?) {
+                    return Err(BAD);
+                }
                 cast = true;
             }
             let bare = alias.is_none() && field.path.is_empty();

@@ -8,8 +8,6 @@ use crate::rag::{Ask, Memo, Place, Rewritten};
 
 /// What the answer's side must know: the answer is one object.
 pub(super) const OBJECT: &str = "object";
-/// What the answer's side must know: the answer has rows.
-pub(super) const ROWS: &str = "rows";
 
 /// Which parameters an endpoint takes.
 #[derive(Clone, Copy)]
@@ -63,7 +61,7 @@ fn judge(ask: &Ask<'_>, place: &Place<'_>, takes: Takes) -> Result<Judged, Code>
 }
 
 /// The headers that decide what is read: the schema, the form of the answer, the preferences.
-fn headers(ask: &Ask<'_>, place: &Place<'_>) -> Result<(Vec<(&'static str, Option<String>)>, Memo), Code> {
+fn headers(ask: &Ask<'_>, place: &Place<'_>) -> Result<Rewritten, Code> {
     let reads = matches!(ask.endpoint.method, "GET" | "HEAD");
     let mut out = Vec::new();
     for (name, own) in [("accept-profile", reads), ("content-profile", !reads)] {
@@ -90,14 +88,16 @@ fn headers(ask: &Ask<'_>, place: &Place<'_>) -> Result<(Vec<(&'static str, Optio
         Some(_) => return Err(Code::MediaTypeUnsupported),
     }
     let preferences = ask.header("prefer").unwrap_or_default().split(',').map(str::trim).filter(|p| !p.is_empty());
-    let mut representation = None;
     for preference in preferences {
         match preference {
-            "return=representation" | "return=minimal" | "return=headers-only" => {
-                // The first counts.
-                representation.get_or_insert(preference == "return=representation");
-            }
-            "count=exact" | "missing=default" | "missing=null" | "handling=strict" | "handling=lenient" => {}
+            "return=representation"
+            | "return=minimal"
+            | "return=headers-only"
+            | "count=exact"
+            | "missing=default"
+            | "missing=null"
+            | "handling=strict"
+            | "handling=lenient" => {}
             _ => {
                 // `resolution` writes over rows whose key another tenant has; `count=planned` and `estimated` speak of all rows.
                 let affected = preference.strip_prefix("max-affected=").ok_or(Code::FieldInvalid)?;
@@ -105,16 +105,13 @@ fn headers(ask: &Ask<'_>, place: &Place<'_>) -> Result<(Vec<(&'static str, Optio
             }
         }
     }
-    if ask.endpoint.method == "GET" || representation == Some(true) {
-        memo.names.push(ROWS.to_owned());
-    }
-    Ok((out, memo))
+    Ok(Rewritten { headers: out, memo, ..Rewritten::default() })
 }
 
 fn rewritten(ask: &Ask<'_>, takes: Takes, body: Option<Vec<u8>>) -> Result<Rewritten, Code> {
     let place = ask.place()?;
     let table = place.collection(ask.parameter("table")?)?;
-    let (headers, memo) = headers(ask, place)?;
+    let rewritten = headers(ask, place)?;
     let judged = judge(ask, place, takes)?;
     // Alone, our condition would change or delete the whole namespace: that is not what an unfiltered request says.
     if matches!(ask.endpoint.method, "PATCH" | "DELETE") && judged.conditions == 0 {
@@ -122,7 +119,7 @@ fn rewritten(ask: &Ask<'_>, takes: Takes, body: Option<Vec<u8>>) -> Result<Rewri
     }
     let pairs: Vec<(&str, &str)> = judged.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let path = Some(ask.path("/{table}", &[&table], Some(&pairs)));
-    Ok(Rewritten { body, path, headers, memo, ..Rewritten::default() })
+    Ok(Rewritten { body, path, ..rewritten })
 }
 
 /// `GET`, `HEAD`.
@@ -130,8 +127,14 @@ pub(super) fn read(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     rewritten(ask, Takes { conditions: true, page: true, columns: false }, None)
 }
 
-/// `DELETE`.
+/// `DELETE`. Clients send an empty object with it, which PostgREST does not read.
 pub(super) fn delete(ask: &Ask<'_>) -> Result<Rewritten, Code> {
+    if !ask.body.is_empty() {
+        match json::parse(ask.body).map_err(JsonError::code)? {
+            Value::Object(members, _) if members.is_empty() => {}
+            _ => return Err(Code::FieldInvalid),
+        }
+    }
     rewritten(ask, Takes { conditions: true, page: false, columns: false }, None)
 }
 

@@ -1,7 +1,7 @@
 //! Rows that refuse are listed too: an operator sees that they were thought of, and why.
 
 use super::{answers, requests};
-use crate::surface::{Endpoint, QueryRule, RequestRule, ResponseRule};
+use crate::surface::{BodyRule, Endpoint, QueryRule, RequestRule, ResponseRule};
 use RequestRule::Rewrite;
 use ResponseRule::{Scan, Verify};
 
@@ -46,16 +46,17 @@ pub const TABLE: &[Endpoint] = &[
         )
         .by("PATCH"),
     ),
-    judged(
-        Endpoint::get(
+    judged(Endpoint {
+        body: BodyRule::Optional,
+        ..Endpoint::get(
             "postgrest.delete",
             "/{table}",
             Rewrite(requests::delete),
             Verify(answers::rows),
             "a condition on the marker's column beside the client's, of which there must be one",
         )
-        .by("DELETE"),
-    ),
+        .by("DELETE")
+    }),
     Endpoint::refuse("postgrest.table_any", "/{table}", "`PUT` writes over rows; `OPTIONS` describes"),
     Endpoint::refuse("postgrest.root", "/", "describes every table and function"),
     Endpoint::refuse("postgrest.any", "/*", "not known"),
