@@ -1,6 +1,6 @@
 //! Milvus' REST API v2 (Zilliz Cloud's too).
 //!
-//! - A filter is a text, so it is read by a strict tokenizer ([`filter`]) before it becomes
+//! - A filter is a text, so it is read by a strict tokenizer (`tokens`) before it becomes
 //!   `(KEY == {__pw_t}) and (<the client's>)`; the namespace itself is a value in `exprParams`, never part of the text.
 //! - `get` becomes a `query` for those keys; `get_stats` becomes a filtered count.
 //! - Keys of text type become `TENANT:key`: an upsert has no condition, and a delete removes every record that has a key
@@ -11,7 +11,9 @@ mod answers;
 mod collections;
 mod entities;
 mod filter;
+mod search;
 mod table;
+mod tokens;
 mod writes;
 
 pub use table::TABLE;

@@ -1,6 +1,6 @@
 //! Rows that refuse are listed too: an operator sees that they were thought of, and why.
 
-use super::{answers, collections, entities, writes};
+use super::{answers, collections, entities, search, writes};
 use crate::surface::{BodyRule, Endpoint, RequestRule, ResponseRule};
 use RequestRule::Rewrite;
 use ResponseRule::Verify;
@@ -15,21 +15,21 @@ pub const TABLE: &[Endpoint] = &[
     served(Endpoint::post(
         "milvus.search",
         "/v2/vectordb/entities/search",
-        Rewrite(entities::search),
+        Rewrite(search::search),
         Verify(answers::rows),
         "`filter` nested under the namespace, marker forced",
     )),
     served(Endpoint::post(
         "milvus.hybrid_search",
         "/v2/vectordb/entities/hybrid_search",
-        Rewrite(entities::hybrid),
+        Rewrite(search::hybrid),
         Verify(answers::rows),
         "every search's `filter` nested under the namespace",
     )),
     served(Endpoint::post(
         "milvus.advanced_search",
         "/v2/vectordb/entities/advanced_search",
-        Rewrite(entities::hybrid),
+        Rewrite(search::hybrid),
         Verify(answers::rows),
         "the old name of `hybrid_search`",
     )),
