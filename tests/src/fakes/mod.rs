@@ -71,6 +71,11 @@ impl Fake {
                     .into_bytes(),
                 );
             }
+            // As PostgREST's: a body that is empty has no type.
+            if !head && status == 201 && script.parts.iter().all(|part| part.1.is_empty()) {
+                let head = format!("HTTP/1.1 {status} Fake\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+                script.raw = Some(head.into_bytes());
+            }
             if play(&mut out, &script).is_err() {
                 let _ = out.shutdown(Shutdown::Both);
                 return;

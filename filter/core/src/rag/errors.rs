@@ -65,8 +65,8 @@ pub(super) fn clean(answer: &Answer<'_>, text: &str) -> String {
 fn is_foreign(place: &Place<'_>, known: &dyn Fn(&str) -> bool, word: &str) -> bool {
     let other = |id: &str| id != place.tenant.as_str() && known(id);
     let word = word.trim_matches('.');
-    other(word)
-        || word.split('.').any(other)
-        || place.owner(word).is_some_and(other)
-        || place.collection_owner(word).is_some_and(other)
+    // A name may be a part of one, like a schema before its table.
+    std::iter::once(word).chain(word.split('.')).any(|part| {
+        other(part) || place.owner(part).is_some_and(other) || place.collection_owner(part).is_some_and(other)
+    })
 }

@@ -37,8 +37,19 @@ pub enum BodyRule {
     None,
     /// A JSON document.
     Json,
+    /// A JSON document, or none.
+    Optional,
+    /// A JSON document, which a client may call `text/plain`; the backend gets it as JSON.
+    JsonOrText,
     /// JSON documents, one on each line (`application/x-ndjson`, `application/json` or `application/vnd.…+x-ndjson`).
     Ndjson,
+}
+
+impl BodyRule {
+    /// Whether a request without a body is none.
+    pub fn needs_body(self) -> bool {
+        !matches!(self, Self::None | Self::Optional)
+    }
 }
 
 /// Which query parameters an endpoint takes.
