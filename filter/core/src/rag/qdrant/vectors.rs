@@ -23,17 +23,17 @@ pub(super) fn vector(value: &Value<'_>) -> Result<(), Code> {
             only(members, &["indices", "values"])?;
             if members.iter().all(|(_, list)| is_numbers(list)) { Ok(()) } else { Err(Code::FieldInvalid) }
         }
-        // An empty list among lists keeps them from being one span.
         Value::Array(list, _) if list.iter().all(is_numbers) => Ok(()),
-        Value::Numbers(_) => Ok(()),
+        one if is_numbers(one) => Ok(()),
         _ => Err(Code::FieldInvalid),
     }
 }
 
+/// A list of numbers. Beside other things it was not skipped as one span.
 fn is_numbers(value: &Value<'_>) -> bool {
     match value {
         Value::Numbers(_) => true,
-        Value::Array(list, _) => list.is_empty(),
+        Value::Array(list, _) => list.iter().all(|item| matches!(item, Value::Number(_))),
         _ => false,
     }
 }
