@@ -55,7 +55,7 @@ def client(tenant):
 
 
 clients = {tenant: client(tenant) for tenant in tokens}
-clients["acme"].create_collection("docs", vectors_config=m.VectorParams(size=SIZE, distance=m.Distance.DOT))
+clients["acme"].create_collection("docs", vectors_config=m.VectorParams(size=SIZE, distance=m.Distance.COSINE))
 
 # LangChain.
 texts = ["the price is secret", "the menu of the day", "lunch is at noon"]

@@ -18,11 +18,11 @@ def client(token):
     return QdrantClient(host="127.0.0.1", port=edge, headers=headers, prefer_grpc=False, check_compatibility=False)
 
 
-def refused(call, *words):
+def refused(call, words):
     try:
         call()
     except UnexpectedResponse as error:
-        assert any(word in str(error) for word in words), error
+        assert words in error.content.decode(), error.content
         return
     raise AssertionError("was not refused")
 
@@ -36,7 +36,7 @@ def name_of(text):
 
 
 acme, beta = client(acme_token), client(beta_token)
-X, Y, Z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+X, Y, Z = [1.0, 0.0, 0.0], [0.01, 1.0, 0.0], [0.0, 0.0, 1.0]
 near = [0.9, 0.1, 0.0]
 A, B = name_of("a"), name_of("b")
 everything = m.Filter(must=[])
@@ -60,12 +60,12 @@ info = acme.get_collection("docs")
 assert info.config.params.vectors.size == 3 and info.points_count is None and info.payload_schema == {}, info
 acme.create_payload_index("docs", "kind", m.PayloadSchemaType.KEYWORD)
 assert "qdrant" in acme.info().title
-refused(lambda: acme.create_payload_index("docs", "tenant_id", "keyword"), "field_invalid", "400")
-refused(lambda: acme.delete_collection("docs"), "outside the tenant's namespace")
-refused(lambda: acme.create_collection("mine", vectors_config={}), "outside the tenant's namespace")
-refused(lambda: acme.get_collection("secrets"), "outside the tenant's namespace")
-refused(lambda: acme.create_snapshot("docs"), "does not serve")
-refused(lambda: acme.get_aliases(), "does not serve")
+refused(lambda: acme.create_payload_index("docs", "tenant_id", "keyword"), "field_invalid")
+refused(lambda: acme.delete_collection("docs"), "namespace_forbidden")
+refused(lambda: acme.create_collection("mine", vectors_config={}), "namespace_forbidden")
+refused(lambda: acme.get_collection("secrets"), "namespace_forbidden")
+refused(lambda: acme.create_snapshot("docs"), "endpoint_unknown")
+refused(lambda: acme.get_aliases(), "endpoint_unknown")
 
 # The same ids by both tenants: numbers, and the UUID of a document.
 done = acme.upsert(
@@ -78,7 +78,7 @@ done = acme.upsert(
     ],
 )
 assert done.status == m.UpdateStatus.COMPLETED and done.operation_id is None, done
-beta.upsert("docs", points=m.Batch(ids=[1, A, 9], vectors=[X, X, Y], payloads=[{"s": "SECRET 1", "kind": "x"}, {"s": "SECRET a"}, None]))
+beta.upsert("docs", points=m.Batch(ids=[1, A, 9], vectors=[X, X, Y], payloads=[{"s": "SECRET 1", "kind": "x"}, {"s": "SECRET a"}, {}]))
 
 # Queries.
 found = acme.query_points("docs", query=X, limit=9, with_payload=True, with_vectors=True).points
@@ -101,15 +101,15 @@ weighted = m.FormulaQuery(formula=m.SumExpression(sum=["$score", m.MultExpressio
 assert ids(acme.query_points("docs", prefetch=m.Prefetch(query=X, limit=9), query=weighted).points)[0] == A
 recommended = acme.query_points("docs", query=m.RecommendQuery(recommend=m.RecommendInput(positive=[X], negative=[Z])))
 assert ids(recommended.points) == [1, A, 2, B]
-refused(lambda: acme.query_points("docs", query=1), "type or value")
-refused(lambda: acme.query_points("docs", query=A), "type or value")
-refused(lambda: acme.query_points("docs", query=X, lookup_from=m.LookupLocation(collection="docs")), "outside")
+refused(lambda: acme.query_points("docs", query=1), "field_invalid")
+refused(lambda: acme.query_points("docs", query=A), "field_invalid")
+refused(lambda: acme.query_points("docs", query=X, lookup_from=m.LookupLocation(collection="docs")), "namespace_forbidden")
 refused(lambda: acme.query_points("docs", query=[1.0], limit=1), "Vector dimension error: expected dim: 3, got 1")
 batch = acme.query_batch_points("docs", [m.QueryRequest(query=X, limit=1), m.QueryRequest(query=Y, limit=1, with_payload=True, filter=wide)])
 assert [ids(one.points) for one in batch] == [[1], [2]] and batch[0].points[0].payload is None and batch[1].points[0].payload["n"] == 3
 groups = acme.query_points_groups("docs", group_by="kind", query=X, group_size=2).groups
 assert [(g.id, ids(g.hits)) for g in groups] == [("x", [1, A]), ("y", [2])], groups
-refused(lambda: acme.query_points_groups("docs", group_by="kind", query=X, with_lookup="docs"), "outside")
+refused(lambda: acme.query_points_groups("docs", group_by="kind", query=X, with_lookup="docs"), "namespace_forbidden")
 assert [(p.a, p.b) for p in acme.search_matrix_pairs("docs", sample=9, limit=2).pairs] == [(1, 2), (2, 1)]
 assert acme.search_matrix_offsets("docs", sample=9, limit=2).ids == [1, 2]
 
@@ -134,7 +134,7 @@ assert acme.retrieve("docs", [9]) == [] and ids(beta.retrieve("docs", [9])) == [
 assert acme.count("docs").count == 4 and acme.count("docs", exact=False).count == 4 and beta.count("docs", count_filter=wide).count == 3
 assert [(h.value, h.count) for h in acme.facet("docs", "kind").hits] == [("x", 2), ("y", 1)]
 assert [(h.value, h.count) for h in beta.facet("docs", "kind").hits] == [("x", 1)]
-refused(lambda: acme.facet("docs", "tenant_id"), "type or value")
+refused(lambda: acme.facet("docs", "tenant_id"), "field_invalid")
 
 # Payloads: the marker and the kept id stay whatever is done.
 acme.set_payload("docs", {"new": True, "tenant_id": "t_beta"}, points=[1, A])
@@ -145,15 +145,15 @@ beta.set_payload("docs", {"hijacked": True}, points=[2, B])
 assert "hijacked" not in str(acme.scroll("docs", limit=99)) and "hijacked" in str(beta.scroll("docs"))
 acme.delete_payload("docs", keys=["new", "deep.a"], points=m.Filter(must=[m.HasIdCondition(has_id=[A])]))
 assert acme.retrieve("docs", [A])[0].payload == {"n": 2, "kind": "x", "deep": {"more": {"b": 1}}}
-refused(lambda: acme.delete_payload("docs", keys=["tenant_id"], points=[1]), "type or value")
-refused(lambda: acme.delete_payload("docs", keys=['"tenant_id_id"'], points=[1]), "type or value")
-refused(lambda: acme.set_payload("docs", {"x": 1}, points=[1], key="tenant_id.x"), "type or value")
-refused(lambda: acme.clear_payload("docs", points_selector=[1]), "does not serve")
+refused(lambda: acme.delete_payload("docs", keys=["tenant_id"], points=[1]), "field_invalid")
+refused(lambda: acme.delete_payload("docs", keys=['"tenant_id_id"'], points=[1]), "field_invalid")
+refused(lambda: acme.set_payload("docs", {"x": 1}, points=[1], key="tenant_id.x"), "field_invalid")
+refused(lambda: acme.clear_payload("docs", points_selector=[1]), "endpoint_unknown")
 acme.overwrite_payload("docs", {"over": 1}, points=[2])
 acme.overwrite_payload("docs", {"over": 2}, points=[B])
 assert acme.overwrite_payload("docs", {"over": 3}, points=[1, A, B]).status == m.UpdateStatus.COMPLETED
 assert {str(p.id): p.payload for p in acme.scroll("docs")[0]} == {"1": {"over": 3}, A: {"over": 3}, "2": {"over": 1}, B: {"over": 3}}
-refused(lambda: acme.overwrite_payload("docs", {"over": 4}, points=everything), "type or value")
+refused(lambda: acme.overwrite_payload("docs", {"over": 4}, points=everything), "field_invalid")
 
 # Vectors.
 acme.update_vectors("docs", points=[m.PointVectors(id=B, vector=[0.0, 0.0, 5.0]), m.PointVectors(id=2, vector=[0.0, 2.0, 0.0])])
