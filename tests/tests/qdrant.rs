@@ -1,5 +1,10 @@
 //! Qdrant.
 
+#[path = "qdrant/differential.rs"]
+mod differential;
+#[path = "qdrant/random.rs"]
+mod random;
+
 use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
 use partywall_tests::fakes::Fake;
 use partywall_tests::fakes::qdrant::{Id, Qdrant};
@@ -105,4 +110,9 @@ fn qdrant_frameworks() {
     run("qdrant_frameworks.py", &[&stack.edge.to_string(), &mint::token("acme"), &mint::token("beta")]);
     check_scoped(&qdrant, "docs");
     check_scoped(&qdrant, "notes");
+}
+
+#[test]
+fn qdrant_differential() {
+    differential::run();
 }
