@@ -2,6 +2,8 @@
 
 #[path = "qdrant/differential.rs"]
 mod differential;
+#[path = "qdrant/engine.rs"]
+mod engine;
 #[path = "qdrant/random.rs"]
 mod random;
 
@@ -115,4 +117,13 @@ fn qdrant_frameworks() {
 #[test]
 fn qdrant_differential() {
     differential::run();
+}
+
+#[test]
+fn qdrant_engine() {
+    let directory = root().join("target/e2e/qdrant-engine");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("cases.json");
+    std::fs::write(&file, engine::cases(400).to_string()).unwrap();
+    run("qdrant_engine.py", &[&file.to_string_lossy()]);
 }

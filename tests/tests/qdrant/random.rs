@@ -3,21 +3,29 @@
 use serde_json::{Value, json};
 
 /// A small generator of numbers (xorshift).
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// With conditions that the fake does not know.
+    wide: bool,
+}
 
 /// Ids that all tenants use: numbers and UUIDs.
 pub const POOL: usize = 14;
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, wide: false }
+    }
+
+    pub fn wide(self) -> Self {
+        Self { wide: true, ..self }
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % n
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 11) as usize % n
     }
 
     pub fn one<'t, T: ?Sized>(&mut self, of: &[&'t T]) -> &'t T {
@@ -53,11 +61,26 @@ impl Random {
         if self.below(4) == 0 {
             payload["none"] = Value::Null;
         }
+        if self.wide {
+            payload["at"] = json!(format!("2026-01-{:02}T00:00:00Z", 1 + self.below(28)));
+            payload["place"] = json!({"lon": self.below(10), "lat": self.below(10)});
+            payload["text"] = json!(format!("the {} of the {}", self.one(&["price", "menu"]), self.one(&["day", "year"])));
+        }
         payload
     }
 
     /// A condition that holds in a tenant's own store exactly when it holds for its records in the shared one.
     pub fn condition(&mut self, depth: usize) -> Value {
+        if self.wide && self.below(4) == 0 {
+            return match self.below(6) {
+                0 => json!({"key": "at", "range": {"lt": format!("2026-01-{:02}T00:00:00Z", 1 + self.below(28))}}),
+                1 => json!({"key": "place", "geo_radius": {"center": {"lon": 5.0, "lat": self.below(10) as f64}, "radius": 300_000.0}}),
+                2 => json!({"key": "tags", "values_count": {self.one(&["gt", "lte"]): self.below(3)}}),
+                3 => json!({"key": "text", "match": {"text": self.one(&["price", "day"])}}),
+                4 => json!({"key": "tags", self.one(&["is_empty", "is_null"]): self.flip()}),
+                _ => json!({"key": "deep.list[].a", "match": {"value": self.below(3)}}),
+            };
+        }
         match self.below(if depth == 0 { 10 } else { 13 }) {
             0 => json!({"key": "tenant_id", "match": {"value": self.one(&["t_beta", "t_gamma", "acme"])}}),
             1 => json!({"key": "tenant_id", "match": {"any": ["t_beta", "t_gamma"]}}),
