@@ -7,12 +7,13 @@ mod engine;
 #[path = "qdrant/random.rs"]
 mod random;
 
+use partywall_core::error::Code;
 use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
 use partywall_tests::fakes::Fake;
 use partywall_tests::fakes::qdrant::{Id, Qdrant};
 use partywall_tests::mint;
 use partywall_tests::process::root;
-use partywall_tests::rag::{check_answers, check_requests, check_through_envoy, policy, template};
+use partywall_tests::rag::{check_answers, check_requests, check_through_envoy, policy, request, surfaces, template};
 use partywall_tests::stack::{Stack, python};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -97,7 +98,12 @@ fn qdrant_client() {
     assert_eq!(stack.metric("partywall_results_dropped_total"), 0.0, "nothing foreign has come so far");
     // By the back door: beta's record under acme's id, one under a number, one that has only our marker.
     let vector = json!([1.0, 0.0, 0.0]);
-    qdrant.put("docs", &scoped("acme", &json!(666)).json(), json!({"tenant_id": "t_beta", "s": "SECRET"}), vector.clone());
+    qdrant.put(
+        "docs",
+        &scoped("acme", &json!(666)).json(),
+        json!({"tenant_id": "t_beta", "s": "SECRET"}),
+        vector.clone(),
+    );
     qdrant.put("docs", &scoped("acme", &json!(667)).json(), json!({"s": "SECRET"}), vector.clone());
     qdrant.put("docs", &json!(668), json!({"tenant_id": "t_acme", "s": "SECRET"}), vector.clone());
     qdrant.put("docs", &scoped("beta", &json!(9)).json(), json!({"tenant_id": "t_acme", "s": "SECRET"}), vector);
@@ -126,4 +132,17 @@ fn qdrant_engine() {
     let file = directory.join("cases.json");
     std::fs::write(&file, engine::cases(400).to_string()).unwrap();
     run("qdrant_engine.py", &[&file.to_string_lossy()]);
+}
+
+#[test]
+fn qdrant_overwrite_is_bounded() {
+    let ids: Vec<String> = (0..2000).map(|n| format!("00000000-0000-4000-8000-{n:012}")).collect();
+    let route = surfaces(SurfaceKind::Qdrant, Strategy::Namespace)
+        .classify("qdrant.test", "PUT", "/collections/docs/points/payload")
+        .unwrap();
+    let ask = |size: usize| {
+        request(&route, &[], json!({"payload": {"a": "x".repeat(size)}, "points": ids}).to_string().as_bytes())
+    };
+    assert!(ask(1000).is_ok());
+    assert_eq!(ask(10_000), Err(Code::BodyTooLarge), "a payload that would be sent 2000 times");
 }

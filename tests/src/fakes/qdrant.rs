@@ -136,8 +136,11 @@ impl Qdrant {
         let (status, answer) = match (method, parts.as_slice()) {
             ("GET", []) => return reply(200, &json!({"title": "qdrant - vector search engine", "version": "1.19.0"})),
             _ => match state.route(method, &parts, &body) {
-                Ok(result) => (200, json!({"result": result, "status": "ok", "time": 0.001,
-                    "usage": {"hardware": {"cpu": state.operations, "payload_io_read": 0}}})),
+                Ok(result) => (
+                    200,
+                    json!({"result": result, "status": "ok", "time": 0.001,
+                    "usage": {"hardware": {"cpu": state.operations, "payload_io_read": 0}}}),
+                ),
                 Err((status, error)) => (status, json!({"status": {"error": error}, "time": 0.0})),
             },
         };
@@ -229,7 +232,11 @@ impl Collection {
             }
             (_, ["points"]) => {
                 let ids: Vec<Id> = ids(&body["ids"])?;
-                Ok(ids.into_iter().filter(|id| self.points.contains_key(id)).map(|id| self.record(id, body, true)).collect())
+                Ok(ids
+                    .into_iter()
+                    .filter(|id| self.points.contains_key(id))
+                    .map(|id| self.record(id, body, true))
+                    .collect())
             }
             (_, ["points", "scroll"]) => self.scroll(body),
             (_, ["points", "count"]) => Ok(json!({"count": self.matching(&body["filter"])?.len()})),
@@ -302,15 +309,18 @@ impl Collection {
         // An estimate counts what others have.
         let more = if body["exact"].as_bool().unwrap_or(false) { 0 } else { self.points.len() as u64 };
         let limit = body["limit"].as_u64().unwrap_or(10) as usize;
-        Ok(json!({"hits": hits.into_iter().take(limit).map(|(value, count)| json!({"value": value, "count": count + more}))
-            .collect::<Vec<_>>()}))
+        Ok(
+            json!({"hits": hits.into_iter().take(limit).map(|(value, count)| json!({"value": value, "count": count + more}))
+            .collect::<Vec<_>>()}),
+        )
     }
 
     fn matrix(&self, form: &str, body: &Value) -> Result<Value, Failure> {
         let ids = self.matching(&body["filter"])?;
         let ids: Vec<Id> = ids.into_iter().take(body["sample"].as_u64().unwrap_or(10) as usize).collect();
         let score = |a: &Id, b: &Id| {
-            let vector = |id: &Id| self.points[id].vectors.get("").and_then(Value::as_array).cloned().unwrap_or_default();
+            let vector =
+                |id: &Id| self.points[id].vectors.get("").and_then(Value::as_array).cloned().unwrap_or_default();
             vector(a).iter().zip(vector(b)).filter_map(|(a, b)| Some(a.as_f64()? * b.as_f64()?)).sum::<f64>()
         };
         let mut pairs = Vec::new();
@@ -345,10 +355,20 @@ impl Collection {
             asked => asked.clone(),
         };
         let shown = |keep: &dyn Fn(&str) -> bool| -> Value {
-            point.payload.iter().filter(|(key, _)| keep(key)).map(|(k, v)| (k.clone(), v.clone())).collect::<Map<_, _>>().into()
+            point
+                .payload
+                .iter()
+                .filter(|(key, _)| keep(key))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect::<Map<_, _>>()
+                .into()
         };
         let listed = |list: &Value, key: &str| {
-            list.as_array().into_iter().flatten().filter_map(Value::as_str).any(|path| steps(path).first().is_some_and(|k| k == key))
+            list.as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .any(|path| steps(path).first().is_some_and(|k| k == key))
         };
         match &asked {
             Value::Bool(false) => {}

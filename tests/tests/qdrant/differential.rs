@@ -157,13 +157,15 @@ fn read(both: &Both, r: &mut Random) {
         10 => {
             let id = r.id().to_string();
             let path = format!("/collections/docs/points/{}", id.trim_matches('"'));
-            let (got, expected) = (both.ask("acme", "GET", &path, &Value::Null).unwrap(), both.direct("GET", &path, &Value::Null));
+            let (got, expected) =
+                (both.ask("acme", "GET", &path, &Value::Null).unwrap(), both.direct("GET", &path, &Value::Null));
             assert_eq!((got.0, &got.1["result"]), (expected.0, &expected.1["result"]), "{path}");
         }
         11 => {
             let mut ask = json!({"sample": 1 + r.below(9), "limit": 3, "filter": r.filter(2)});
             let form = r.one(&["pairs", "offsets"]);
-            let (_, got) = both.ask("acme", "POST", &format!("/collections/docs/points/search/matrix/{form}"), &ask).unwrap();
+            let (_, got) =
+                both.ask("acme", "POST", &format!("/collections/docs/points/search/matrix/{form}"), &ask).unwrap();
             let numbers: Vec<Value> = both.ids().into_iter().filter(Value::is_u64).collect();
             ask["filter"] = json!({"must": [{"has_id": numbers}, ask["filter"]]});
             let (_, expected) = both.direct("POST", &format!("/collections/docs/points/search/matrix/{form}"), &ask);
@@ -234,7 +236,9 @@ fn operation(both: &mut Both, r: &mut Random) -> (&'static str, &'static str, &'
             let body = json!({"payload": {"n": both.unique, "kind": "q"}, "points": some(r)});
             ("overwrite_payload", "PUT", "points/payload", body)
         }
-        6 => ("delete_payload", "POST", "points/payload/delete", on(r, json!({"keys": ["set", "deep.more.k", "tags"]}))),
+        6 => {
+            ("delete_payload", "POST", "points/payload/delete", on(r, json!({"keys": ["set", "deep.more.k", "tags"]})))
+        }
         _ => {
             let list = some(r);
             let vectors = list.as_array().unwrap().iter().map(|id| json!({"id": id, "vector": r.vector()}));

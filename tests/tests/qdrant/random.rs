@@ -56,7 +56,8 @@ impl Random {
             payload["tags"] = json!(self.list(3, |r| r.one(&["a", "b", "c"]).to_owned()));
         }
         if self.flip() {
-            payload["deep"] = json!({"k": self.below(5), "list": self.list(3, |r| json!({"a": r.below(3), "b": r.below(3)}))});
+            payload["deep"] =
+                json!({"k": self.below(5), "list": self.list(3, |r| json!({"a": r.below(3), "b": r.below(3)}))});
         }
         if self.below(4) == 0 {
             payload["none"] = Value::Null;
@@ -64,7 +65,8 @@ impl Random {
         if self.wide {
             payload["at"] = json!(format!("2026-01-{:02}T00:00:00Z", 1 + self.below(28)));
             payload["place"] = json!({"lon": self.below(10), "lat": self.below(10)});
-            payload["text"] = json!(format!("the {} of the {}", self.one(&["price", "menu"]), self.one(&["day", "year"])));
+            payload["text"] =
+                json!(format!("the {} of the {}", self.one(&["price", "menu"]), self.one(&["day", "year"])));
         }
         payload
     }
@@ -74,7 +76,9 @@ impl Random {
         if self.wide && self.below(4) == 0 {
             return match self.below(6) {
                 0 => json!({"key": "at", "range": {"lt": format!("2026-01-{:02}T00:00:00Z", 1 + self.below(28))}}),
-                1 => json!({"key": "place", "geo_radius": {"center": {"lon": 5.0, "lat": self.below(10) as f64}, "radius": 300_000.0}}),
+                1 => {
+                    json!({"key": "place", "geo_radius": {"center": {"lon": 5.0, "lat": self.below(10) as f64}, "radius": 300_000.0}})
+                }
                 2 => json!({"key": "tags", "values_count": {self.one(&["gt", "lte"]): self.below(3)}}),
                 3 => json!({"key": "text", "match": {"text": self.one(&["price", "day"])}}),
                 4 => json!({"key": "tags", self.one(&["is_empty", "is_null"]): self.flip()}),
@@ -89,7 +93,9 @@ impl Random {
             4 => json!({"key": "tags[]", "match": {"any": [self.one(&["a", "b"]), "c"]}}),
             5 => json!({"key": "kind", "match": {"except": ["x", self.one(&["y", "q"])]}}),
             6 => json!({"has_id": self.list(6, Self::id)}),
-            7 => json!({self.one(&["is_empty", "is_null"]): {"key": self.one(&["tags", "none", "deep.list", "nothing"])}}),
+            7 => {
+                json!({self.one(&["is_empty", "is_null"]): {"key": self.one(&["tags", "none", "deep.list", "nothing"])}})
+            }
             8 => json!({"key": "deep.k", "range": {"gte": self.below(4)}}),
             9 => json!({"has_vector": self.one(&["", "other"])}),
             10 => json!({"nested": {"key": "deep.list", "filter": {
@@ -119,12 +125,18 @@ impl Random {
         match self.below(if prefetched { 9 } else { 6 }) {
             0 => self.vector(),
             1 => json!({"nearest": self.vector()}),
-            2 => json!({"recommend": {"positive": [self.vector(), self.vector()], "negative": self.list(1, Self::vector)}}),
-            3 => json!({"discover": {"target": self.vector(), "context": [{"positive": self.vector(), "negative": self.vector()}]}}),
+            2 => {
+                json!({"recommend": {"positive": [self.vector(), self.vector()], "negative": self.list(1, Self::vector)}})
+            }
+            3 => {
+                json!({"discover": {"target": self.vector(), "context": [{"positive": self.vector(), "negative": self.vector()}]}})
+            }
             4 => json!({"context": {"positive": self.vector(), "negative": self.vector()}}),
             5 => json!({"order_by": "n"}),
             6 | 7 => json!({"fusion": "rrf"}),
-            _ => json!({"formula": {"sum": ["$score", {"mult": [3, self.condition(1)]}, {"neg": {"has_id": [self.id(), self.id()]}}]}}),
+            _ => {
+                json!({"formula": {"sum": ["$score", {"mult": [3, self.condition(1)]}, {"neg": {"has_id": [self.id(), self.id()]}}]}})
+            }
         }
     }
 
@@ -182,5 +194,5 @@ impl Random {
 
 /// The ids of the pool: every other one a UUID.
 pub fn id(n: usize) -> Value {
-    if n % 2 == 0 { json!(n) } else { json!(format!("00000000-0000-4000-8000-0000000000{n:02}")) }
+    if n.is_multiple_of(2) { json!(n) } else { json!(format!("00000000-0000-4000-8000-0000000000{n:02}")) }
 }

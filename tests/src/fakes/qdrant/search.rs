@@ -132,11 +132,7 @@ fn formula(expression: &Value, id: Id, point: &Point, score: f64) -> Result<f64,
 ///
 /// # Errors
 /// As [`query`].
-pub fn groups(
-    collection: &Collection,
-    ask: &Value,
-    write: impl Fn(Id, f64) -> Value,
-) -> Result<Value, String> {
+pub fn groups(collection: &Collection, ask: &Value, write: impl Fn(Id, f64) -> Value) -> Result<Value, String> {
     let found = query(collection, ask, usize::MAX)?;
     let key = ask["group_by"].as_str().ok_or("group_by")?;
     let (size, limit) = (ask["group_size"].as_u64().unwrap_or(3), ask["limit"].as_u64().unwrap_or(10));

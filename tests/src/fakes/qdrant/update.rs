@@ -22,7 +22,8 @@ impl Collection {
                 return operations
                     .iter()
                     .map(|one| {
-                        let (name, body) = one.as_object().and_then(|m| m.iter().next()).ok_or_else(|| bad("operation"))?;
+                        let (name, body) =
+                            one.as_object().and_then(|m| m.iter().next()).ok_or_else(|| bad("operation"))?;
                         self.operation(name, body, number)
                     })
                     .collect();

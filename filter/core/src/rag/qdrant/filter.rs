@@ -11,17 +11,8 @@ use crate::json::write::{self, Object};
 use crate::rag::document::{find, items, object, only};
 
 const FILTER: &[&str] = &["must", "should", "must_not", "min_should"];
-const FIELD: &[&str] = &[
-    "key",
-    "match",
-    "range",
-    "geo_bounding_box",
-    "geo_radius",
-    "geo_polygon",
-    "values_count",
-    "is_empty",
-    "is_null",
-];
+const FIELD: &[&str] =
+    &["key", "match", "range", "geo_bounding_box", "geo_radius", "geo_polygon", "values_count", "is_empty", "is_null"];
 
 /// A client's filter that was read.
 #[derive(Clone, Copy)]

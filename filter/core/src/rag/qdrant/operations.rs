@@ -24,6 +24,9 @@ const ANY: &[&str] = &[
     "update_mode",
 ];
 
+/// How large a request may become by operations that are made of one.
+const ROOM: usize = 16 << 20;
+
 fn one(ask: &Ask<'_>, write: Write) -> Result<Rewritten, Code> {
     let own = Own::new(ask.place()?);
     let members = members(ask.body, ANY)?;
@@ -59,13 +62,17 @@ pub(super) fn set_payload(ask: &Ask<'_>) -> Result<Rewritten, Code> {
 /// One operation goes as it came; several become a batch, which the filter asks for itself.
 pub(super) fn overwrite_payload(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let own = Own::new(ask.place()?);
-    let mut all = updates::overwrite_payload(&own, &members(ask.body, ANY)?)?;
+    let mut all = updates::overwrite_payload(&own, &members(ask.body, ANY)?, ROOM)?;
     let alone = match all.len() {
         1 => all.pop(),
         _ => None,
     };
     if let Some(body) = alone {
-        return Ok(Rewritten { body: Some(body), path: Some(path(ask, ask.endpoint.template)?), ..Rewritten::default() });
+        return Ok(Rewritten {
+            body: Some(body),
+            path: Some(path(ask, ask.endpoint.template)?),
+            ..Rewritten::default()
+        });
     }
     let mut out = b"{\"operations\":[".to_vec();
     let count = all.len();
@@ -109,7 +116,7 @@ pub(super) fn batch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
             "delete_vectors" => single(updates::delete_vectors)?,
             "delete_payload" => single(updates::delete_payload)?,
             "set_payload" => single(updates::set_payload)?,
-            "overwrite_payload" => updates::overwrite_payload(&own, body)?,
+            "overwrite_payload" => updates::overwrite_payload(&own, body, ROOM.saturating_sub(out.len()))?,
             _ => return Err(Code::FieldUnknown),
         };
         names.push(bodies.len().to_string());

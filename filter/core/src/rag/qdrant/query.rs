@@ -15,7 +15,8 @@ struct Kind(&'static [&'static str]);
 const COMMON: &[&str] =
     &["shard_key", "filter", "params", "score_threshold", "limit", "with_vector", "with_vectors", "with_payload"];
 const QUERY: Kind = Kind(&["prefetch", "query", "using", "lookup_from", "offset"]);
-const QUERY_GROUPS: Kind = Kind(&["prefetch", "query", "using", "lookup_from", "group_by", "group_size", "with_lookup"]);
+const QUERY_GROUPS: Kind =
+    Kind(&["prefetch", "query", "using", "lookup_from", "group_by", "group_size", "with_lookup"]);
 const SEARCH: Kind = Kind(&["vector", "offset", "top"]);
 const SEARCH_GROUPS: Kind = Kind(&["vector", "group_by", "group_size", "with_lookup"]);
 const RECOMMEND: Kind = Kind(&["positive", "negative", "strategy", "using", "lookup_from", "offset", "top"]);
@@ -121,7 +122,9 @@ fn level(
             "params" => object.member(&key, |out| result = params(out, own, value)),
             "query" => {
                 let has_ids = vectors::query(own, value)?;
-                object.member(&key, |out| if has_ids { formula(out, own, value) } else { out.extend_from_slice(value.raw()) });
+                object.member(&key, |out| {
+                    if has_ids { formula(out, own, value) } else { out.extend_from_slice(value.raw()) }
+                });
             }
             name => {
                 field(own, name, value)?;

@@ -113,8 +113,13 @@ pub(super) fn set_payload(out: &mut Vec<u8>, own: &Own<'_>, members: &[(Str<'_>,
 /// UUID: points with numbers are one operation, each point with a UUID is another.
 ///
 /// # Errors
-/// What is wrong with it; [`Code::FieldInvalid`] for a filter, as nothing says which UUIDs its points have.
-pub(super) fn overwrite_payload(own: &Own<'_>, members: &[(Str<'_>, Value<'_>)]) -> Result<Vec<Vec<u8>>, Code> {
+/// What is wrong with it; [`Code::FieldInvalid`] for a filter, as nothing says which UUIDs its points have;
+/// [`Code::BodyTooLarge`] when the operations would be larger than `room`.
+pub(super) fn overwrite_payload(
+    own: &Own<'_>,
+    members: &[(Str<'_>, Value<'_>)],
+    room: usize,
+) -> Result<Vec<Vec<u8>>, Code> {
     only(members, &["points", "filter", "shard_key", "payload", "key"])?;
     let Some(value @ Value::Object(..)) = find(members, "payload") else { return Err(Code::FieldInvalid) };
     let On::Ids(ids) = on(members)? else { return Err(Code::FieldInvalid) };
@@ -130,6 +135,10 @@ pub(super) fn overwrite_payload(own: &Own<'_>, members: &[(Str<'_>, Value<'_>)])
         out
     };
     let (numbers, uuids): (Vec<Id>, Vec<Id>) = ids.into_iter().partition(|id| matches!(id, Id::Number(_)));
+    // The payload is written as often as there are UUIDs.
+    if value.raw().len().saturating_add(OVERHEAD).saturating_mul(uuids.len()) > room {
+        return Err(Code::BodyTooLarge);
+    }
     let mut all = Vec::new();
     if !numbers.is_empty() || uuids.is_empty() {
         all.push(operation(&numbers, None));
@@ -137,3 +146,6 @@ pub(super) fn overwrite_payload(own: &Own<'_>, members: &[(Str<'_>, Value<'_>)])
     all.extend(uuids.iter().map(|id| operation(&[*id], Some(*id))));
     Ok(all)
 }
+
+/// About what an operation on one point takes besides the payload.
+const OVERHEAD: usize = 512;

@@ -53,11 +53,7 @@ pub(super) fn update_vectors(out: &mut Vec<u8>, own: &Own<'_>, members: &[(Str<'
 }
 
 /// Begins a write that changes only what is the tenant's.
-fn conditioned<'o>(
-    out: &'o mut Vec<u8>,
-    own: &Own<'_>,
-    members: &[(Str<'_>, Value<'_>)],
-) -> Result<Object<'o>, Code> {
+fn conditioned<'o>(out: &'o mut Vec<u8>, own: &Own<'_>, members: &[(Str<'_>, Value<'_>)]) -> Result<Object<'o>, Code> {
     elsewhere(members)?;
     let client = filter::member(members, "update_filter")?;
     let mut object = Object::begin(out);
