@@ -161,7 +161,9 @@ pub(super) fn forced(out: &mut Vec<u8>, own: &Own<'_>, and: &And<'_>, client: Op
             out.extend_from_slice(b"}}");
         }
     }
-    if let Some(client) = client {
+    // An empty one says nothing.
+    let says = |client: &Filter<'_, '_>| !matches!(client.value, Value::Object(members, _) if members.is_empty());
+    if let Some(client) = client.filter(says) {
         out.push(b',');
         if client.has_ids {
             copy(out, own, client.value);

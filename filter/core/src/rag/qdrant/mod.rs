@@ -14,6 +14,7 @@ mod collections;
 mod filter;
 mod ids;
 mod operations;
+mod outcomes;
 mod payload;
 mod query;
 mod reads;
@@ -40,9 +41,10 @@ pub const BACKEND: Backend = Backend {
     },
     limits: &[
         "Point ids in the database are scoped to the tenant; clients see their own. Points that were loaded by another way are not found.",
+        "The scoped id of a number is the UUID of the first 8 bytes of SHA-256(`partywall qdrant id v1`, a zero byte, the tenant's id) and the number, big-endian; that of a UUID the first 16 bytes of SHA-256(`partywall qdrant uuid v1`, a zero byte, the tenant's id, a zero byte, the UUID's 16 bytes), with the UUID kept in the payload under the marker's key with `_id`.",
         "`scroll` gives points in the order of the scoped ids: numbers in theirs, UUIDs in another than their own.",
         "An operation by ids is asked as one by filter, so an id that does not exist is no error.",
-        "`PUT …/points/payload` takes ids, not a filter: each point with a UUID keeps its own id beside the payload. With UUIDs it is asked as a batch, which needs the surface's `cluster`.",
+        "`PUT …/points/payload` takes ids, not a filter: each point with a UUID keeps its own id beside the payload. Several points of which any has a UUID are asked as a batch, which needs the surface's `cluster`.",
         "The distance matrix is made of points with numeric ids only: its answer has no payload to restore a UUID from.",
         "Ids do not stand for vectors: send the vector. `lookup_from`, `with_lookup` and `shard_key` are not served.",
         "Counts and facets are always exact: an estimate would tell of other tenants' records.",

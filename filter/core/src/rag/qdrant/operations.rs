@@ -101,7 +101,7 @@ pub(super) fn batch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let operations = find(&members, "operations").and_then(Value::items).ok_or(Code::FieldInvalid)?;
     let mut out = Vec::with_capacity(ask.body.len().saturating_mul(2));
     out.extend_from_slice(b"{\"operations\":[");
-    let mut names = Vec::with_capacity(operations.len());
+    let (mut names, mut room) = (Vec::with_capacity(operations.len()), ROOM);
     for operation in operations {
         let [(name, body)] = object(operation)? else { return Err(Code::FieldInvalid) };
         let (name, body) = (name.decode(), object(body)?);
@@ -116,7 +116,11 @@ pub(super) fn batch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
             "delete_vectors" => single(updates::delete_vectors)?,
             "delete_payload" => single(updates::delete_payload)?,
             "set_payload" => single(updates::set_payload)?,
-            "overwrite_payload" => updates::overwrite_payload(&own, body, ROOM.saturating_sub(out.len()))?,
+            "overwrite_payload" => {
+                let bodies = updates::overwrite_payload(&own, body, room)?;
+                room = room.saturating_sub(bodies.iter().map(Vec::len).sum());
+                bodies
+            }
             _ => return Err(Code::FieldUnknown),
         };
         names.push(bodies.len().to_string());

@@ -1,6 +1,6 @@
 //! Rows that refuse are listed too: an operator sees that they were thought of, and why.
 
-use super::{answers, collections, operations, query, reads};
+use super::{answers, collections, operations, outcomes, query, reads};
 use crate::surface::{Endpoint, RequestRule, ResponseRule};
 use RequestRule::{Pass, Rewrite};
 use ResponseRule::{Scan, Verify};
@@ -15,28 +15,28 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.collections",
         "/collections",
         Rewrite(collections::list),
-        Verify(answers::collections),
+        Verify(outcomes::collections),
         "only the tenant's are listed",
     ),
     Endpoint::get(
         "qdrant.collection",
         "/collections/{collection}",
         Rewrite(collections::named),
-        Verify(answers::collection),
+        Verify(outcomes::collection),
         "its configuration; no counts, no indexed fields",
     ),
     Endpoint::get(
         "qdrant.exists",
         "/collections/{collection}/exists",
         Rewrite(collections::named),
-        Verify(answers::computed),
+        Verify(outcomes::computed),
         "",
     ),
     Endpoint::post(
         "qdrant.create",
         "/collections/{collection}",
         Rewrite(collections::create),
-        Verify(answers::computed),
+        Verify(outcomes::computed),
         "an allowed name, where the policy lets clients create",
     )
     .by("PUT")
@@ -45,7 +45,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.delete_collection",
         "/collections/{collection}",
         Rewrite(collections::delete),
-        Verify(answers::computed),
+        Verify(outcomes::computed),
         "the tenant's own, where the policy lets clients create; never a shared one",
     )
     .by("DELETE")
@@ -54,7 +54,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.index",
         "/collections/{collection}/index",
         Rewrite(collections::index),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "any field but the marker, where the policy lets clients create",
     )
     .by("PUT")
@@ -135,7 +135,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.matrix_pairs",
         "/collections/{collection}/points/search/matrix/pairs",
         Rewrite(reads::matrix),
-        Verify(answers::pairs),
+        Verify(outcomes::pairs),
         "filter forced; points with numeric ids only",
     )
     .with(READ),
@@ -143,7 +143,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.matrix_offsets",
         "/collections/{collection}/points/search/matrix/offsets",
         Rewrite(reads::matrix),
-        Verify(answers::offsets),
+        Verify(outcomes::offsets),
         "filter forced; points with numeric ids only",
     )
     .with(READ),
@@ -159,7 +159,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.count",
         "/collections/{collection}/points/count",
         Rewrite(reads::count),
-        Verify(answers::computed),
+        Verify(outcomes::computed),
         "filter forced; always exact",
     )
     .with(READ),
@@ -167,7 +167,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.facet",
         "/collections/{collection}/facet",
         Rewrite(reads::facet),
-        Verify(answers::computed),
+        Verify(outcomes::computed),
         "filter forced; always exact",
     )
     .with(READ),
@@ -191,7 +191,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.upsert",
         "/collections/{collection}/points",
         Rewrite(operations::upsert),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "marker set, ids scoped, `update_filter` forced",
     )
     .by("PUT")
@@ -200,7 +200,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.delete",
         "/collections/{collection}/points/delete",
         Rewrite(operations::delete),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "ids become `has_id` under the forced filter",
     )
     .with(WRITE),
@@ -208,7 +208,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.set_payload",
         "/collections/{collection}/points/payload",
         Rewrite(operations::set_payload),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "filter forced; the marker stays",
     )
     .with(WRITE),
@@ -216,8 +216,8 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.overwrite_payload",
         "/collections/{collection}/points/payload",
         Rewrite(operations::overwrite_payload),
-        Verify(answers::changed),
-        "by ids only; the marker stays; for UUIDs asked as a batch, which needs the surface's `cluster`",
+        Verify(outcomes::changed),
+        "by ids only; the marker stays; several points with UUIDs are asked as a batch, which needs the surface's `cluster`",
     )
     .by("PUT")
     .with(WRITE),
@@ -225,7 +225,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.delete_payload",
         "/collections/{collection}/points/payload/delete",
         Rewrite(operations::delete_payload),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "filter forced; not the marker's key",
     )
     .with(WRITE),
@@ -233,7 +233,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.update_vectors",
         "/collections/{collection}/points/vectors",
         Rewrite(operations::update_vectors),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "ids scoped, `update_filter` forced",
     )
     .by("PUT")
@@ -242,7 +242,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.delete_vectors",
         "/collections/{collection}/points/vectors/delete",
         Rewrite(operations::delete_vectors),
-        Verify(answers::changed),
+        Verify(outcomes::changed),
         "filter forced",
     )
     .with(WRITE),
@@ -250,7 +250,7 @@ pub const TABLE: &[Endpoint] = &[
         "qdrant.batch",
         "/collections/{collection}/points/batch",
         Rewrite(operations::batch),
-        Verify(answers::changed_batch),
+        Verify(outcomes::changed_batch),
         "each operation as one alone; not `clear_payload`",
     )
     .with(WRITE),
