@@ -98,7 +98,9 @@ impl Random {
     fn filter(&mut self, depth: u64) -> Value {
         let key = self.one(&["n", "kind", "tags", "absent"]);
         let text = self.one(&["x", "y", "z"]);
-        match self.below(if depth == 0 { 7 } else { 10 }) {
+        match self.below(if depth == 0 { 8 } else { 11 }) {
+            // What widens, where nothing is forced.
+            7 => json!({"tenant_id": {self.one(&["$eq", "$ne"]): "t_beta"}}),
             0 => json!({key: text}),
             1 => json!({key: {"$ne": text}}),
             2 => json!({"n": {"$gt": self.below(4)}}),
@@ -107,8 +109,8 @@ impl Random {
             5 => json!({key: {"$exists": self.below(2) == 0}}),
             // Malformed, each in its way.
             6 => self.one(&[json!({}), json!({key: {"$sub": 1}}), json!([]), json!({"$and": []})].each_ref()).clone(),
-            7 => json!({"$and": [self.filter(depth - 1), self.filter(depth - 1)]}),
-            8 => json!({"$or": [self.filter(depth - 1), self.filter(depth - 1)], key: text}),
+            8 => json!({"$and": [self.filter(depth - 1), self.filter(depth - 1)]}),
+            9 => json!({"$or": [self.filter(depth - 1), self.filter(depth - 1)], key: text}),
             _ => json!({"$or": [self.filter(depth - 1)]}),
         }
     }

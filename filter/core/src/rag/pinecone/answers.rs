@@ -80,7 +80,7 @@ fn member<'m, 'a>(members: &'m [Member<'a>], name: &str) -> Option<&'m Value<'a>
     members.iter().find(|(key, _)| key.decode() == name).map(|(_, value)| value)
 }
 
-fn members<'m, 'a>(value: &'m Value<'a>) -> Result<&'m [Member<'a>], Code> {
+pub(super) fn members<'m, 'a>(value: &'m Value<'a>) -> Result<&'m [Member<'a>], Code> {
     match value {
         Value::Object(members, _) => Ok(members),
         _ => Err(Code::UpstreamMalformed),
@@ -91,7 +91,7 @@ fn list<'m, 'a>(value: &'m Value<'a>) -> Result<&'m [Value<'a>], Code> {
     value.items().ok_or(Code::UpstreamMalformed)
 }
 
-fn parse(body: &[u8]) -> Result<Value<'_>, Code> {
+pub(super) fn parse(body: &[u8]) -> Result<Value<'_>, Code> {
     json::parse(body).map_err(|_| Code::UpstreamMalformed)
 }
 
@@ -234,44 +234,4 @@ pub(super) fn hits(answer: &Answer<'_>) -> Result<Verified, Code> {
     object.end();
     result?;
     Ok(check.done(out))
-}
-
-/// What the tenant may know of the index: its shape, and how many records its own namespace has.
-pub(super) fn stats(answer: &Answer<'_>) -> Result<Verified, Code> {
-    let document = parse(answer.body)?;
-    let count = match document.member("namespaces") {
-        None => None,
-        Some(namespaces @ Value::Object(..)) => namespaces.member(&answer.place.namespace),
-        Some(_) => return Err(Code::UpstreamMalformed),
-    };
-    let count = match count.map(|summary| summary.member("vectorCount")) {
-        None => None,
-        Some(Some(Value::Number(raw))) => Some(*raw),
-        Some(_) => return Err(Code::UpstreamMalformed),
-    };
-    let mut out = Vec::new();
-    let mut object = Object::begin(&mut out);
-    object.member("namespaces", |out| {
-        let mut all = Object::begin(out);
-        if let Some(count) = count {
-            all.member("__default__", |out| {
-                let mut summary = Object::begin(out);
-                summary.raw("vectorCount", count);
-                summary.end();
-            });
-        }
-        all.end();
-    });
-    for (key, value) in members(&document)? {
-        match (key.decode().as_ref(), value) {
-            ("dimension", Value::Number(raw)) => object.raw("dimension", raw),
-            (name @ ("metric" | "vectorType"), Value::String(_, raw)) => object.raw(name, raw),
-            // How full the index is says how much the others have.
-            ("indexFullness", _) => object.raw("indexFullness", b"0"),
-            _ => {}
-        }
-    }
-    object.raw("totalVectorCount", count.unwrap_or(b"0"));
-    object.end();
-    Ok(Verified { body: Some(out), ..Verified::default() })
 }

@@ -11,6 +11,7 @@ mod answers;
 mod fields;
 mod records;
 mod requests;
+mod stats;
 mod table;
 
 pub use table::TABLE;

@@ -172,10 +172,11 @@ fn by_query(ask: &Ask<'_>, many: &[&str], once: &[&str]) -> Result<Rewritten, Co
     for (name, value) in ask.query {
         let name = name.as_str();
         let fresh = (name == "namespace" || once.contains(&name)) && !seen.contains(&name);
-        if !fresh && !many.contains(&name) {
-            return Err(Code::QueryForbidden);
+        match (many.contains(&name), fresh) {
+            (true, _) => {}
+            (false, true) => seen.push(name),
+            (false, false) => return Err(Code::QueryForbidden),
         }
-        seen.push(name);
         if name != "namespace" {
             pairs.push((name, value));
         }
@@ -185,10 +186,4 @@ fn by_query(ask: &Ask<'_>, many: &[&str], once: &[&str]) -> Result<Rewritten, Co
     let path = ask.path(ask.endpoint.template, &[], Some(&pairs));
     let memo = Memo { echo: Some(echo), ..Memo::default() };
     Ok(Rewritten { path: Some(path), memo, ..Rewritten::default() })
-}
-
-/// Of the whole index; the answer is cut down. With a filter it would count others' records by conditions.
-pub(super) fn stats(ask: &Ask<'_>) -> Result<Rewritten, Code> {
-    let members = fields::body(ask.body, &[("filter", Is::Object)])?;
-    if condition(&members).is_some() { Err(Code::FieldInvalid) } else { Ok(Rewritten::default()) }
 }

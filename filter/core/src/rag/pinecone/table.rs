@@ -1,6 +1,6 @@
 //! Rows that refuse are listed too: an operator sees that they were thought of, and why.
 
-use super::{answers, records, requests};
+use super::{answers, records, requests, stats};
 use crate::surface::{BodyRule, Endpoint, QueryRule, RequestRule, ResponseRule};
 use RequestRule::{Check, Pass, Rewrite};
 use ResponseRule::{Scan, Verify};
@@ -65,15 +65,15 @@ pub const TABLE: &[Endpoint] = &[
     Endpoint::post(
         "pinecone.stats",
         "/describe_index_stats",
-        Check(requests::stats),
-        Verify(answers::stats),
+        Check(stats::ask),
+        Verify(stats::verify),
         "only the tenant's namespace is told; no filter",
     ),
     Endpoint::get(
         "pinecone.stats_get",
         "/describe_index_stats",
         Pass,
-        Verify(answers::stats),
+        Verify(stats::verify),
         "only the tenant's namespace is told",
     ),
     Endpoint {
