@@ -66,7 +66,7 @@ impl Fake {
                 script.raw = Some(
                     format!(
                         "HTTP/1.1 {status} Fake\r\ncontent-type: {media}\r\n{}\r\n",
-                        if head { "content-length: 2\r\n" } else { "" }
+                        if head && status != 204 { "content-length: 2\r\n" } else { "" }
                     )
                     .into_bytes(),
                 );
