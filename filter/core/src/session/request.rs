@@ -100,7 +100,7 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
         s.request = State::Body(Box::new(Pending { route, carried }));
         return Ok(Step::Hold(edits));
     }
-    if route.endpoint.body != BodyRule::None {
+    if !matches!(route.endpoint.body, BodyRule::None | BodyRule::Optional) {
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, &route, &tenant, &carried, &[])?;
@@ -198,7 +198,7 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
     if bytes.len() != size {
         return Err(Code::Internal);
     }
-    if bytes.is_empty() && route.endpoint.body != BodyRule::None {
+    if bytes.is_empty() && !matches!(route.endpoint.body, BodyRule::None | BodyRule::Optional) {
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, route, &tenant, &pending.carried, &bytes)?;

@@ -37,6 +37,9 @@ pub enum BodyRule {
     None,
     /// A JSON document.
     Json,
+    /// A JSON document, or none; without one the judge asks by a call of the filter's own, since nothing can be put in its
+    /// place.
+    Optional,
     /// JSON documents, one on each line (`application/x-ndjson`, `application/json` or `application/vnd.…+x-ndjson`).
     Ndjson,
 }
@@ -140,6 +143,11 @@ impl Endpoint {
     /// The same row for another method.
     pub const fn by(self, method: &'static str) -> Self {
         Self { method, ..self }
+    }
+
+    /// The same row with another rule for the body.
+    pub const fn taking(self, body: BodyRule) -> Self {
+        Self { body, ..self }
     }
 
     /// The same row with query parameters that pass as they are.
