@@ -7,3 +7,8 @@ use partywall_tests::rag::{check_answers, check_requests, check_through_envoy};
 fn elasticsearch_requests() {
     check_requests(Elasticsearch);
 }
+
+#[test]
+fn elasticsearch_answers() {
+    check_answers(Elasticsearch);
+}
