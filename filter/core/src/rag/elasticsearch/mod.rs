@@ -68,6 +68,7 @@ pub const BACKEND: Backend = Backend {
         "Aggregations and counts have no single results to verify: they rest on the forced query. When a hit of the same answer turns out to be foreign, the aggregations are left out.",
         "`HEAD` on a document says whether the tenant's id exists; without a body there is no marker to verify.",
         "The `location` header of a created document has its id as the index knows it.",
+        "In a path, ids may hold letters, digits and `-._~:@+=,`; others can be used in bodies (`_bulk`, `_mget`, `ids`).",
         "`filter_path`, scroll, point in time, `routing`, `pipeline` and scripts are not served.",
     ],
 };
