@@ -1,5 +1,8 @@
 //! Elasticsearch and OpenSearch: cases that are data, and the official clients against a backend that knows what its queries mean.
 
+#[path = "elasticsearch/differential.rs"]
+mod differential;
+
 use partywall_core::snapshot::wire::Strategy;
 use partywall_core::snapshot::wire::SurfaceKind::{self, Elasticsearch, Opensearch};
 use partywall_core::surface::Kind;
@@ -89,4 +92,10 @@ fn client(kind: SurfaceKind, server: &Elastic) {
     server.put("docs", "loose", secret(json!("t_acme")));
     run("poisoned");
     assert!(stack.metric("partywall_results_dropped_total") >= 4.0, "what was dropped was counted");
+}
+
+#[test]
+fn elasticsearch_differential() {
+    let (answered, refused) = differential::run(40, 40);
+    assert!(answered > 1000 && refused > 10, "{answered} answered, {refused} refused");
 }
