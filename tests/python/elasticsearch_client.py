@@ -85,6 +85,8 @@ created = body(acme.indices.create, mappings={"properties": {"v": vector, "tenan
 assert created["index"] == "docs" and acme.indices.exists(index="docs")
 # Without any body at all.
 acme.indices.create(index="notes")
+assert acme.indices.get(index="notes")["notes"]["mappings"] == {}
+assert client(acme_token).count(index="notes")["count"] == 0  # a client's first call, made by the filter
 assert acme.count(index="notes")["count"] == 0 and ids(acme.search(index="notes")) == []
 
 documents = {
@@ -140,6 +142,8 @@ refused(lambda: search(acme, query={"wrapper": {"query": "e30="}}), "field_unkno
 lines = [{}, {"query": {"match": {"t": "b"}}}, {"index": "docs"}, {"query": {"match_all": {}}, "size": 1, "_source": False}, {}, {"query": {"term": {}}}]
 refused(lambda: acme.msearch(index="docs", **{"searches" if elastic else "body": lines}), "field_invalid")
 answers = acme.msearch(index="docs", **{"searches" if elastic else "body": lines[:4]})["responses"]
+named = acme.msearch(**{"searches" if elastic else "body": [{"index": "notes"}, {}, {"index": "docs"}, {"size": 1}]})["responses"]
+assert [ids(answer) for answer in named] == [[], ["a"]]
 assert [ids(answer) for answer in answers] == [["b"], ["a"]] and "_source" not in answers[1]["hits"]["hits"][0]
 
 got = acme.get(index="docs", id="a")

@@ -96,6 +96,11 @@ fn client(kind: SurfaceKind, server: &Elastic) {
 
 #[test]
 fn elasticsearch_differential() {
-    let (answered, refused) = differential::run(40, 40);
+    let (answered, refused) = differential::run(80, 40);
     assert!(answered > 1000 && refused > 10, "{answered} answered, {refused} refused");
+}
+
+#[test]
+fn elasticsearch_spoiled_answers() {
+    differential::spoil_answers();
 }

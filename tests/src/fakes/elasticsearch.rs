@@ -183,6 +183,7 @@ impl Store {
             ("POST" | "PUT", ["_bulk"]) => self.bulk(None, body),
             ("POST" | "PUT", [index, "_bulk"]) => self.bulk(Some(index), body),
             ("POST" | "GET", [index, "_search"]) => Ok((200, self.search(index, query, &parse(body)?)?)),
+            ("POST", ["_msearch"]) => self.msearch("", query, body),
             ("POST", [index, "_msearch"]) => self.msearch(index, query, body),
             ("POST" | "GET", [index, "_count"]) => {
                 let found = self.find(index, parse(body)?.get("query"))?;
@@ -190,6 +191,7 @@ impl Store {
             }
             ("POST", [index, "_delete_by_query"]) => self.by_query(index, &parse(body)?, true),
             ("POST", [index, "_update_by_query"]) => self.by_query(index, &parse(body)?, false),
+            ("POST", ["_mget"]) => self.mget("", query, &parse(body)?),
             ("POST", [index, "_mget"]) => self.mget(index, query, &parse(body)?),
             ("POST" | "GET", [index, "_refresh"]) => {
                 self.documents(index)?;
@@ -230,6 +232,11 @@ impl Store {
                 self.indexes.insert((*index).to_owned(), Vec::new());
                 self.mappings.insert((*index).to_owned(), parse(body)?["mappings"].clone());
                 Ok((200, json!({"acknowledged": true, "shards_acknowledged": true, "index": index})))
+            }
+            ("GET", [index]) => {
+                self.documents(index)?;
+                let mapping = self.mappings.get(*index).cloned().unwrap_or_default();
+                Ok((200, json!({ *index: {"aliases": {}, "mappings": mapping, "settings": {}} })))
             }
             ("HEAD", [index]) => Ok((if self.indexes.contains_key(*index) { 200 } else { 404 }, json!({}))),
             ("DELETE", [index]) => {

@@ -410,3 +410,29 @@ pub fn run(rounds: u64, requests: usize) -> (usize, usize) {
     }
     (answered, refused)
 }
+
+/// An answer with a byte changed on its way: it is withheld, or still says nothing foreign.
+pub fn spoil_answers() {
+    let surfaces = surfaces(SurfaceKind::Elasticsearch, Strategy::Namespace);
+    let route = surfaces.classify("elasticsearch.test", "POST", "/docs/_search").unwrap();
+    let asked = br#"{"aggs":{"b":{"terms":{"field":"tag"},"aggs":{"one":{"top_hits":{}}}}}}"#;
+    let memo = request(&route, &[], asked).unwrap().memo;
+    let foreign = r#"{"_index":"docs","_id":"beta:1","_score":1.0,"_source":{"t":"SECRET","tenant_id":"t_beta"}}"#;
+    let own = r#"{"_index":"docs","_id":"acme:1","_score":1.0,"_source":{"t":"x","tenant_id":"t_acme"},"sort":[1]}"#;
+    let hits = format!(r#"{{"total":{{"value":2,"relation":"eq"}},"max_score":1.0,"hits":[{foreign},{own}]}}"#);
+    let answer = format!(
+        r#"{{"took":1,"timed_out":false,"hits":{hits},"aggregations":{{"b":{{"buckets":[{{"key":"x","doc_count":2,"one":{{"hits":{hits}}}}}]}}}}}}"#
+    );
+    let whole = response(&route, &memo, 200, answer.as_bytes()).unwrap();
+    assert_eq!((whole.tally.kept, whole.tally.dropped), (2, 2));
+    for at in 0..answer.len() {
+        for byte in *b"x_0\"{}[],:\\\x80" {
+            let mut spoiled = answer.clone().into_bytes();
+            spoiled[at] = byte;
+            if let Ok(verified) = response(&route, &memo, 200, &spoiled) {
+                let body = String::from_utf8(verified.body.unwrap()).unwrap();
+                assert!(!body.contains("ECRET") && !body.contains("SECRE"), "{}", String::from_utf8_lossy(&spoiled));
+            }
+        }
+    }
+}

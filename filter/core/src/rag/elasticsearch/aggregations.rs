@@ -105,10 +105,7 @@ impl Force<'_> {
     /// The aggregations of a search. `nested` says that they look at parts of documents, which carry no marker.
     pub(super) fn aggregations(&self, value: &Value<'_>, nested: bool) -> Built {
         map(value, |name, value| {
-            // Where the answer's side looks for hits, a client's own names must not be.
-            if name == "hits" || name.starts_with('_') {
-                return Err(Code::FieldInvalid);
-            }
+            own_name(name)?;
             self.aggregation(value, nested)
         })
     }
@@ -132,14 +129,18 @@ impl Force<'_> {
         match kind {
             "filter" => self.query(body),
             "filters" => map(body, |name, value| match (name, value) {
-                ("filters", Value::Object(..)) => map(value, |_, query| self.query(query)),
+                ("filters", Value::Object(..)) => {
+                    map(value, |name, query| own_name(name).and_then(|()| self.query(query)))
+                }
                 ("filters", _) => list(value.items().ok_or(Code::FieldInvalid)?.iter().map(|query| self.query(query))),
                 ("other_bucket" | "other_bucket_key" | "keyed", _) => scalar(value),
                 _ => Err(Code::FieldUnknown),
             }),
             "top_hits" if !nested => self.top_hits(body),
             "composite" => map(body, |name, value| match name {
-                "sources" => each(value, |source| map(source, |_, one| composite_source(one))),
+                "sources" => {
+                    each(value, |source| map(source, |name, one| own_name(name).and_then(|()| composite_source(one))))
+                }
                 "size" => scalar(value),
                 "after" => raw(value),
                 _ => Err(Code::FieldUnknown),
@@ -163,6 +164,11 @@ impl Force<'_> {
         })?;
         Ok(built)
     }
+}
+
+/// Where the answer's side looks for hits and documents, a client's own names must not be.
+fn own_name(name: &str) -> Result<(), Code> {
+    if name == "hits" || name.starts_with('_') { Err(Code::FieldInvalid) } else { Ok(()) }
 }
 
 fn composite_source(value: &Value<'_>) -> Built {

@@ -118,7 +118,7 @@ pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// (hide the source, show it) and the index's name.
 pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let force = Force::new(ask.place()?);
-    let asked = ask.parameter("index")?;
+    let asked = ask.parameter("index").ok();
     let mut out = Vec::with_capacity(ask.body.len().saturating_mul(2));
     let mut names = Vec::new();
     let mut lines = lines(ask.body);
@@ -126,7 +126,7 @@ pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
         let search = lines.next().ok_or(Code::JsonInvalid)?;
         let head = if head.trim_ascii().is_empty() { b"{}" } else { head };
         let head = json::parse(head).map_err(JsonError::code)?;
-        let mut index = asked.to_owned();
+        let mut index = asked.map(str::to_owned);
         let head = map(&head, |name, value| match name {
             "index" => {
                 let one = match value {
@@ -137,7 +137,7 @@ pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
                     one => one,
                 };
                 let (client, own) = force.index(one)?;
-                index = client;
+                index = Some(client);
                 let mut out = Vec::new();
                 json::write::string(&mut out, &own);
                 Ok(out)
@@ -149,6 +149,8 @@ pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
         })?;
         let search = json::parse(search).map_err(JsonError::code)?;
         let (sent, hide) = force.search(object(&search)?, None)?;
+        // Without one, it would be every index.
+        let index = index.ok_or(Code::NamespaceForbidden)?;
         names.push(format!("{}{index}", if hide { 'h' } else { 's' }));
         for line in [head, sent] {
             out.extend_from_slice(&line);
@@ -163,7 +165,7 @@ pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
 pub(super) fn mget(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let force = Force::new(ask.place()?);
     let key = force.place.key();
-    let asked = ask.parameter("index")?;
+    let asked = ask.parameter("index").ok();
     let members = members(ask.body, &["docs", "ids"])?;
     let general = Source::of_query(ask);
     let mut names = Vec::new();
@@ -177,11 +179,11 @@ pub(super) fn mget(ask: &Ask<'_>) -> Result<Rewritten, Code> {
                     None => None,
                     Some(_) => Some(Source::read(own)?),
                 };
-                let mut index = asked.to_owned();
+                let mut index = asked.map(str::to_owned);
                 let mut written = map(doc, |name, value| match name {
                     "_index" => {
                         let (client, own) = force.index(value)?;
-                        index = client;
+                        index = Some(client);
                         let mut out = Vec::new();
                         json::write::string(&mut out, &own);
                         Ok(out)
@@ -201,6 +203,7 @@ pub(super) fn mget(ask: &Ask<'_>) -> Result<Rewritten, Code> {
                     written.extend_from_slice(&general.json(key)?);
                     written.push(b'}');
                 }
+                let index = index.ok_or(Code::NamespaceForbidden)?;
                 names.push(name_of(source.as_ref().or(general.as_ref()), &index));
                 docs.push(written);
             }
@@ -214,7 +217,7 @@ pub(super) fn mget(ask: &Ask<'_>) -> Result<Rewritten, Code> {
                     written.raw("_source", &general.json(key)?);
                 }
                 written.end();
-                names.push(name_of(general.as_ref(), asked));
+                names.push(name_of(general.as_ref(), asked.ok_or(Code::NamespaceForbidden)?));
                 docs.push(doc);
             }
         }

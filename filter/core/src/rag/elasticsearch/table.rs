@@ -78,6 +78,7 @@ const GET: &[&str] = &[
     "_source_includes",
     "_source_excludes",
 ];
+const MGET: &[&str] = &["realtime", "refresh", "pretty", "human", "_source", "_source_includes", "_source_excludes"];
 const BY_QUERY: &[&str] = &[
     "conflicts",
     "refresh",
@@ -124,9 +125,24 @@ pub const TABLE: &[Endpoint] = &[
         "/_search/*",
         "scroll, point in time and templates outlive or hide the query",
     ),
-    Endpoint::refuse("elastic.msearch_any", "/_msearch", "name an index in the path"),
+    Endpoint::post(
+        "elastic.msearch_any",
+        "/_msearch",
+        Rewrite(requests::msearch),
+        Verify(answers::msearch),
+        "each header names an allowed index; each search like one alone",
+    )
+    .taking(BodyRule::Ndjson)
+    .with(MSEARCH),
     Endpoint::refuse("elastic.msearch_template", "/_msearch/*", "a template hides the query"),
-    Endpoint::refuse("elastic.mget_any", "/_mget", "name an index in the path"),
+    Endpoint::post(
+        "elastic.mget_any",
+        "/_mget",
+        Rewrite(requests::mget),
+        Verify(written::mget),
+        "each document names an allowed index; ids scoped, each verified",
+    )
+    .with(MGET),
     Endpoint::refuse("elastic.count_any", "/_count", "counts every index"),
     Endpoint::refuse("elastic.all", "/_all/*", "every index"),
     Endpoint::refuse("elastic.async_search", "/_async_search/*", "its answer is fetched by an id that is nobody's"),
@@ -139,7 +155,6 @@ pub const TABLE: &[Endpoint] = &[
     Endpoint::refuse("elastic.delete_by_query_any", "/_delete_by_query/*", "its tasks are nobody's"),
     Endpoint::refuse("elastic.tasks", "/_tasks/*", "tasks of everyone"),
     Endpoint::refuse("elastic.scripts", "/_scripts/*", "code"),
-    Endpoint::refuse("elastic.painless", "/_scripts/painless/*", "code"),
     Endpoint::refuse("elastic.render", "/_render/*", "templates"),
     Endpoint::refuse("elastic.field_caps", "/_field_caps", "fields of every tenant"),
     Endpoint::refuse("elastic.mapping", "/_mapping/*", "fields of every tenant"),
@@ -173,7 +188,7 @@ pub const TABLE: &[Endpoint] = &[
         "/{index}/_search",
         Rewrite(requests::search),
         Verify(answers::search),
-        "the query nested under the namespace, and every `knn`, retriever and `hybrid` part",
+        "the query nested under the namespace, and every `knn`, retriever and `hybrid` part; without a body asked by the filter itself",
     )
     .taking(BodyRule::Optional)
     .with(SEARCH),
@@ -199,7 +214,7 @@ pub const TABLE: &[Endpoint] = &[
         "/{index}/_count",
         Rewrite(requests::count),
         Verify(answers::count),
-        "the query nested under the namespace",
+        "the query nested under the namespace; without a body asked by the filter itself",
     )
     .taking(BodyRule::Optional)
     .with(COUNT),
@@ -218,7 +233,7 @@ pub const TABLE: &[Endpoint] = &[
         Verify(written::mget),
         "ids scoped; each document verified",
     )
-    .with(&["realtime", "refresh", "pretty", "human", "_source", "_source_includes", "_source_excludes"]),
+    .with(MGET),
     Endpoint::post(
         "elastic.bulk",
         "/{index}/_bulk",
@@ -375,7 +390,14 @@ pub const TABLE: &[Endpoint] = &[
     )
     .by("DELETE")
     .with(&["timeout", "master_timeout", "cluster_manager_timeout", "pretty"]),
-    Endpoint::refuse("elastic.index_info", "/{index}", "its mapping shows the fields of every tenant"),
+    Endpoint::get(
+        "elastic.index_info",
+        "/{index}",
+        Rewrite(requests::place),
+        Verify(written::index),
+        "only that it is there: its mapping shows the fields of every tenant",
+    )
+    .with(&["local", "pretty"]),
     Endpoint::refuse("elastic.search_more", "/{index}/_search/*", "templates and points in time hide the query"),
     Endpoint::refuse("elastic.msearch_more", "/{index}/_msearch/*", "a template hides the query"),
     Endpoint::refuse("elastic.knn_search", "/{index}/_knn_search", "superseded; use `_search` with `knn`"),
