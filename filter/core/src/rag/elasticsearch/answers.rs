@@ -137,6 +137,8 @@ impl<'a> Check<'a> {
                     written.raw(name, value.raw());
                 }
                 ("_shards", _) => written.raw("_shards", &shards(value)?),
+                // How long each phase took, and on which clusters.
+                ("phase_took" | "_clusters", _) => {}
                 ("hits", _) => written.raw("hits", &hits),
                 ("aggregations", _) => {
                     if let Some(tree) = aggregations.as_ref().filter(|_| believed) {
@@ -201,6 +203,7 @@ impl<'a> Check<'a> {
                 "highlight" => written.raw("highlight", &self.fields(value)?),
                 name @ ("_type"
                 | "_score"
+                | "_rank"
                 | "sort"
                 | "matched_queries"
                 | "_version"

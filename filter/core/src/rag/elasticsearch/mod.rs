@@ -66,6 +66,7 @@ pub const BACKEND: Backend = Backend {
         "In a shared index, scores (BM25), the expansion of prefixes and fuzzy terms, `_seq_no` and timings follow from all tenants' documents: a tenant can learn from them how often a word occurs there. Where that matters, use `separate_collection`.",
         "Nearest neighbours need an engine that filters while it searches: Elasticsearch's `dense_vector`, OpenSearch's `lucene` and `faiss` engines; `nmslib` refuses the forced filter.",
         "Aggregations and counts have no single results to verify: they rest on the forced query. When a hit of the same answer turns out to be foreign, the aggregations are left out.",
+        "A write to an id under the tenant's prefix replaces what is there, whatever marker it carries: only another way into the index could have put a foreign document under that prefix.",
         "`HEAD` on a document says whether the tenant's id exists; without a body there is no marker to verify.",
         "The `location` header of a created document has its id as the index knows it.",
         "In a path, ids may hold letters, digits and `-._~:@+=,`; others can be used in bodies (`_bulk`, `_mget`, `ids`).",
