@@ -45,6 +45,12 @@ fn copy(answer: &Answer<'_>, value: &Value<'_>, wanted: &[&str], out: &mut Vec<u
                 });
             }
             _ if !wanted.contains(&name.as_ref()) => {}
+            // The id of the record that is not there: what the client itself asked for, whatever it looks like.
+            Value::String(text, _) if name == "_id" => {
+                if let Some(own) = text.decode().strip_prefix(&answer.place.prefix()) {
+                    object.member(&name, |out| write::string(out, own));
+                }
+            }
             Value::String(text, _) => object.member(&name, |out| write::string(out, &clean(answer, &text.decode()))),
             Value::Number(raw) => object.raw(&name, raw),
             Value::Bool(_) | Value::Null => object.raw(&name, value.raw()),

@@ -268,7 +268,11 @@ fn is_json(media: &str) -> bool {
     let essence = parts.next().unwrap_or("");
     (essence.eq_ignore_ascii_case("application/json") || is_vendor(essence, "+json"))
         && parts.all(|p| {
-            p.is_empty() || p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+            p.is_empty()
+                || p.eq_ignore_ascii_case("charset=utf-8")
+                || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+                // Which of its versions an Elasticsearch client speaks: it does not change what JSON is.
+                || p.strip_prefix("compatible-with=").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
         })
 }
 

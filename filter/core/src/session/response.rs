@@ -252,7 +252,12 @@ pub(super) fn call_answer(s: &mut Session, answer: Option<(&Headers, Vec<u8>)>) 
     }
     let (changed, new_status) = judge_whole(s, Some(status), &body)?;
     s.response = State::Done;
-    Ok(Step::Reply(Reply::json(new_status.unwrap_or(status), changed.unwrap_or(body))))
+    let mut reply = Reply::json(new_status.unwrap_or(status), changed.unwrap_or(body));
+    // Elasticsearch's clients believe only answers that say so.
+    if matches!(text(headers, "x-elastic-product"), Ok(Some("Elasticsearch"))) {
+        reply.headers.push(("x-elastic-product", "Elasticsearch".to_owned()));
+    }
+    Ok(Step::Reply(reply))
 }
 
 #[allow(clippy::too_many_arguments)]

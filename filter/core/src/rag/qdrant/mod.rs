@@ -27,6 +27,7 @@ pub use table::TABLE;
 
 use super::{Ask, Backend, Place, Strategies};
 use crate::error::Code;
+use crate::tenant::TenantId;
 
 /// Qdrant.
 pub const BACKEND: Backend = Backend {
@@ -67,6 +68,24 @@ fn namespace_key(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
+/// A point's id as the database has it, and, where that cannot be read back, the original that the point carries along under
+/// [`companion_key`]: for records that come in by another way. `id` is a JSON number or string.
+pub fn scoped_id(tenant: &TenantId, id: &str) -> Option<(String, Option<String>)> {
+    let document = crate::json::parse(id.as_bytes()).ok()?;
+    let id = ids::Id::read(&document)?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(|text| text.trim_matches('"').to_owned());
+    let (mut scoped, mut own) = (Vec::new(), Vec::new());
+    ids::Ids::of(tenant.as_str()).write(&mut scoped, id);
+    id.write(&mut own);
+    let kept = if matches!(id, ids::Id::Uuid(_)) { Some(text(own)?) } else { None };
+    Some((text(scoped)?, kept))
+}
+
+/// The payload's key beside the marker under which a point keeps the UUID that its owner gave it.
+pub fn companion_key(marker: &str) -> String {
+    format!("{marker}_id")
+}
+
 /// What is the tenant's here: its place, its ids, its reserved keys.
 struct Own<'p> {
     place: &'p Place<'p>,
@@ -77,7 +96,7 @@ struct Own<'p> {
 
 impl<'p> Own<'p> {
     fn new(place: &'p Place<'p>) -> Self {
-        Self { place, ids: ids::Ids::of(place.tenant.as_str()), companion: format!("{}_id", place.key()) }
+        Self { place, ids: ids::Ids::of(place.tenant.as_str()), companion: companion_key(place.key()) }
     }
 
     fn reserves(&self, key: &str) -> bool {
