@@ -35,11 +35,7 @@ fn many_small_parts_are_refused_before_they_are_many_times_larger() {
         (SurfaceKind::Qdrant, "/collections/docs/points/query", format!("{{\"prefetch\":[{}]}}", list(many, "{}"))),
         (SurfaceKind::Qdrant, "/collections/docs/points", format!("{{\"ids\":[{}]}}", list(many, "1"))),
         (SurfaceKind::Elasticsearch, "/docs/_msearch", "{}\n{}\n".repeat(many)),
-        (
-            SurfaceKind::Elasticsearch,
-            "/docs/_search",
-            format!("{{\"knn\":[{}]}}", list(many, "{\"field\":\"v\"}")),
-        ),
+        (SurfaceKind::Elasticsearch, "/docs/_search", format!("{{\"knn\":[{}]}}", list(many, "{\"field\":\"v\"}"))),
     ] {
         let result = judged(kind, "POST", path, &body);
         match result {
