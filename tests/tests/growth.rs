@@ -1,8 +1,9 @@
 //! Bodies that are made to cost: what a judge writes stays within a multiple of what came, and its time grows with it.
 
 use partywall_core::error::Code;
+use partywall_core::rag::Memo;
 use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
-use partywall_tests::rag::{request, surfaces};
+use partywall_tests::rag::{request, response, surfaces};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -67,4 +68,19 @@ fn long_names_of_elasticsearch_settings_in_each_other() {
         "}".repeat(depth)
     );
     assert_eq!(judged(SurfaceKind::Elasticsearch, "PUT", "/docs", &body), Err(Code::FieldUnknown));
+}
+
+#[test]
+fn a_long_error_of_many_words() {
+    let surfaces = surfaces(SurfaceKind::Elasticsearch, Strategy::Namespace);
+    let route = surfaces.classify("elasticsearch.test", "POST", "/docs/_search").expect("a route");
+    let words = "a ".repeat(1 << 19);
+    let body = format!(
+        "{{\"error\":{{\"type\":\"parse_exception\",\"reason\":\"cannot parse [{words}]\",\"caused_by\":{{\"type\":\"x\",\"reason\":\"{words}beta\"}}}},\"status\":400}}"
+    );
+    let begun = Instant::now();
+    let verified = response(&route, &Memo::default(), 400, body.as_bytes()).expect("an error");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let text = String::from_utf8(verified.body.expect("a body")).expect("a text");
+    assert!(text.len() < 16 << 10 && text.contains("cannot parse [a a a ") && !text.contains("beta"), "{text}");
 }
