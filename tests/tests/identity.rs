@@ -126,6 +126,7 @@ fn our_headers_are_ours() {
     let response = request
         .header("x-envoy-original-path", "/v1/files")
         .header("x-original-url", "/v1/files")
+        .header("X-OpenAI-BaseURL", "https://attacker.test")
         .send(stack.edge)
         .unwrap();
     assert_eq!(response.status, 200);
@@ -134,7 +135,7 @@ fn our_headers_are_ours() {
     assert_eq!(seen.header("x-partywall-tenant"), Some("acme"));
     assert_eq!(seen.header("x-partywall-subject"), Some("user-of-acme"));
     assert_eq!(seen.header("accept-encoding"), Some("identity"));
-    for gone in ["x-partywall-admin", "x-http-method-override", "x-original-url", "x-envoy-original-path"] {
+    for gone in ["x-partywall-admin", "x-http-method-override", "x-original-url", "x-envoy-original-path", "x-openai-baseurl"] {
         assert_eq!(seen.header(gone), None, "{gone}");
     }
 }
