@@ -128,6 +128,7 @@ fn our_headers_are_ours() {
     let response = request
         .header("x-envoy-original-path", "/v1/files")
         .header("x-original-url", "/v1/files")
+        .header("X-OpenAI-BaseURL", "https://attacker.test")
         .send(stack.edge)
         .unwrap();
     assert_eq!(response.status, 200);
@@ -143,6 +144,7 @@ fn our_headers_are_ours() {
         "x-envoy-original-path",
         "es-security-runas-user",
         "opendistro_security_impersonate_as",
+        "x-openai-baseurl",
     ] {
         assert_eq!(seen.header(gone), None, "{gone}");
     }

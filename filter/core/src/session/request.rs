@@ -248,7 +248,9 @@ fn reserve(headers: &Headers, edits: &mut Edits) {
         let ours = name.starts_with("x-partywall-") || name.starts_with("x-envoy-") || FORBIDDEN.contains(&name);
         // With underscores a header may be read as ours by a CGI-like upstream.
         let alias = name.contains('_') && name.replace('_', "-").starts_with("x-partywall-");
-        if ours || alias {
+        // By these Weaviate's modules would send what they embed, with the operator's key, to an address of the client's.
+        let elsewhere = name.starts_with("x-") && name.ends_with("-baseurl");
+        if ours || alias || elsewhere {
             edits.remove(name.to_owned());
         }
     }
