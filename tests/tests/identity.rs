@@ -123,8 +123,7 @@ fn our_headers_are_ours() {
         .header("X-Partywall-Tenant", "beta")
         .header("x-partywall-admin", "yes")
         .header("X-HTTP-Method-Override", "DELETE")
-        .header("es-security-runas-user", "beta")
-        .header("opendistro_security_impersonate_as", "beta");
+        .header("es-security-runas-user", "beta");
     let response = request
         .header("x-envoy-original-path", "/v1/files")
         .header("x-original-url", "/v1/files")
@@ -143,7 +142,6 @@ fn our_headers_are_ours() {
         "x-original-url",
         "x-envoy-original-path",
         "es-security-runas-user",
-        "opendistro_security_impersonate_as",
         "x-openai-baseurl",
     ] {
         assert_eq!(seen.header(gone), None, "{gone}");
