@@ -146,7 +146,10 @@ fn the_class_has_its_own_action() {
     let deltas = ["so Kes", "trel walnut", " **bridge** seven", " lantern copper", " it is"];
     stack.llm.script("leak", Script::stream(&deltas));
     let text = stack.chat(&mint::token("acme"), "leak", true).unwrap();
-    assert_eq!(text.text(), String::from_utf8(events(&["so Kes", "trel [redacted]", " **", " ", " it is"]).concat()).unwrap());
+    assert_eq!(
+        text.text(),
+        String::from_utf8(events(&["so Kes", "trel [redacted]", " **", " ", " it is"]).concat()).unwrap()
+    );
     stack.llm.script("literal", Script::stream(&["so Project Falcon", " Harbor"]));
     assert!(stack.chat(&mint::token("acme"), "literal", true).unwrap().text().contains("fingerprint_match"));
     std::thread::sleep(Duration::from_millis(400));

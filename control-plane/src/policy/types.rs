@@ -49,6 +49,7 @@ pub struct LeakageDetection {
     pub statistical_monitoring: Statistics,
     #[serde(default)]
     pub phrases: PhrasesPolicy,
+    pub isolation_audit: Option<AuditPolicy>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +64,13 @@ impl Default for PhrasesPolicy {
     fn default() -> Self {
         Self { enabled: true, severity: partywall_core::record::Severity::High, action: None }
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct AuditPolicy {
+    pub schedule: String,
+    pub edge: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +93,7 @@ impl Default for LeakageDetection {
             cross_tenant_output_scan: OutputScan::default(),
             statistical_monitoring: Statistics::default(),
             phrases: PhrasesPolicy::default(),
+            isolation_audit: None,
         }
     }
 }

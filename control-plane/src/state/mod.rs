@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod audits;
 mod documents;
 mod fingerprints;
 mod fleet;
@@ -14,14 +15,14 @@ mod tenants;
 
 pub use alerts::Alert;
 pub use documents::{DocumentRecord, Explanation};
-pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
+pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
 use crate::corpus::{Changes, Corpus};
 use crate::jwks::Cached;
 use crate::phrase_segments::PhraseSegments;
-use crate::policy::Compiled;
+use crate::policy::{Compiled, Former};
 use crate::segments::Segments;
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
@@ -31,10 +32,10 @@ use base64::engine::general_purpose::STANDARD;
 use partywall_core::scan::{self, Entry};
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, watch};
 
 /// What only writers touch.
@@ -48,9 +49,13 @@ pub struct Model {
     pub(crate) corpus: Corpus,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
+    /// Surfaces as earlier policies had them: records may still be there.
+    pub(crate) former: Vec<Former>,
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
+    /// The isolation audit that runs.
+    pub(crate) audit: Option<crate::audit::Running>,
     revision: u64,
 }
 
@@ -72,11 +77,17 @@ pub struct App {
     phrases: RwLock<PhraseSegments>,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
+    /// Filters that were heard of before this start, and not since: they may serve what they had then.
+    unheard: Mutex<BTreeSet<String>>,
+    started: Instant,
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
     alerts: Mutex<VecDeque<Alert>>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
+    audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
+    /// Adoptions that are going on: surface and tenant.
+    adoptions: Mutex<BTreeSet<(String, TenantId)>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -128,7 +139,9 @@ impl App {
             policies: store.numbered::<PolicyRecord>("policy")?.into_iter().map(|(_, policy)| policy).collect(),
             jwks: store.named("jwks")?.into_iter().collect(),
             compiled: store.meta("compiled")?,
+            former: store.meta("former")?.unwrap_or_default(),
             gone: store.named("gone")?.into_iter().collect(),
+            audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             corpus: Self::load_corpus(&store)?,
@@ -152,6 +165,8 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let audits = store.named("audit")?.into_iter().collect();
+        let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -163,11 +178,15 @@ impl App {
             phrases: RwLock::new(phrases),
             published,
             sidecars: Mutex::default(),
+            unheard: Mutex::new(unheard),
+            started: Instant::now(),
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
             alerts: Mutex::new(alerts),
             offboardings: Mutex::new(offboardings),
+            audits: Mutex::new(audits),
+            adoptions: Mutex::default(),
             key,
             metrics: crate::metrics::Metrics::default(),
         };
@@ -236,6 +255,9 @@ impl App {
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
+        if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
+            content.identity.issuers.push(issuer);
+        }
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         if let Some(phrases) = &mut content.phrases {
             let segments = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
