@@ -32,15 +32,25 @@ mod bench {
         content: Content,
     }
 
+    /// Phrases alone: a segment in base64, its manifest, and the text.
+    #[derive(serde::Deserialize)]
+    struct PhrasesInput {
+        segment: String,
+        manifest: partywall_core::snapshot::wire::Phrases,
+        text: String,
+    }
+
     pub struct Bench;
 
     impl Context for Bench {}
 
     impl RootContext for Bench {
         fn on_configure(&mut self, _: usize) -> bool {
-            let input: Input = serde_json::from_slice(&self.get_plugin_configuration().unwrap_or_default())
-                .expect("the bench's input");
-            let figures = run(&input);
+            let configuration = self.get_plugin_configuration().unwrap_or_default();
+            let figures = match serde_json::from_slice::<PhrasesInput>(&configuration) {
+                Ok(input) => phrases(&input),
+                Err(_) => run(&serde_json::from_slice(&configuration).expect("the bench's input")),
+            };
             let _ = log(LogLevel::Critical, &format!("vm-bench:{figures}"));
             true
         }
@@ -100,6 +110,48 @@ mod bench {
             lap(5);
         }
         steps
+    }
+
+    fn phrases(input: &PhrasesInput) -> serde_json::Value {
+        use base64::Engine as _;
+        use partywall_core::phrase::{Loader, PhraseSet};
+        let blob = base64::engine::general_purpose::STANDARD.decode(&input.segment).expect("base64");
+        let digest = hex::encode(Sha256::digest(&blob));
+        let mut loader = Loader::new(&Segment { digest, bytes: blob.len() as u64, entries: 0 }).expect("a loader");
+        let mut steps = Vec::new();
+        for piece in blob.chunks(256 * 1024) {
+            let start = Instant::now();
+            loader.push(piece).expect("a piece");
+            steps.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let start = Instant::now();
+        let set =
+            PhraseSet::new(&input.manifest, vec![Rc::new(loader.finish().expect("a segment"))]).ok().expect("a set");
+        steps.push(start.elapsed().as_secs_f64() * 1e3);
+        let set = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
+        let limits = Limits { request_bytes: 1 << 24, response_bytes: 1 << 24, event_bytes: 1 << 24 };
+        let scan = |_| {
+            let start = Instant::now();
+            let mut scanner = Scanner::new(ScanConfig {
+                set: Rc::clone(&set),
+                tenant: TenantId::parse("acme").expect("a tenant"),
+                media: Media::Text,
+                shape: Shape::OpenAi,
+                on_detect: OnDetect::Alert,
+                hold_back: HoldBack::Exact,
+                limits,
+                request_id: String::new(),
+            });
+            for chunk in input.text.as_bytes().chunks(16 * 1024) {
+                std::hint::black_box(scanner.push(chunk, false));
+            }
+            std::hint::black_box(scanner.push(&[], true));
+            input.text.len() as f64 / start.elapsed().as_secs_f64() / 1e6
+        };
+        serde_json::json!({
+            "scan_mb_s": median((0..5).map(scan).collect()),
+            "load_step_ms_max": steps.iter().copied().fold(0.0, f64::max),
+        })
     }
 
     fn run(input: &Input) -> serde_json::Value {

@@ -58,7 +58,7 @@ pub fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn bare_with_llm() -> Result<Stack> {
+pub fn bare_with_llm() -> Result<Stack> {
     let mut stack = bare(0)?;
     let llm = stack.llm.port.to_string();
     stack.stop_envoy();
@@ -68,7 +68,7 @@ fn bare_with_llm() -> Result<Stack> {
 }
 
 /// Milliseconds until the first content, at 50 tokens a second.
-fn first_content(stack: &Stack, token: &str, deltas: &[&str]) -> Result<f64> {
+pub fn first_content(stack: &Stack, token: &str, deltas: &[&str]) -> Result<f64> {
     let prompt = deltas.concat();
     stack.llm.script(&prompt, Script::stream(deltas).paced(20));
     let response = stack.chat(token, &prompt, true)?;

@@ -86,7 +86,7 @@ fn results() -> String {
 }
 
 /// Runs `partywall-vm-bench` in an Envoy of its own, which ends with it.
-fn in_vm(input: &Value) -> Result<Value> {
+pub fn in_vm(input: &Value) -> Result<Value> {
     let directory = root().join("target/e2e/bench-vm");
     std::fs::create_dir_all(&directory)?;
     let wasm = root().join("target/wasm32-wasip1/wasm/partywall_vm_bench.wasm");
@@ -104,7 +104,7 @@ fn in_vm(input: &Value) -> Result<Value> {
     let arguments = ["-c", &path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "critical"];
     let mut process = Process::start("envoy", &directory, &envoy(), &arguments, &[])?;
     let mut found = None;
-    process.wait_until(Duration::from_secs(120), || {
+    process.wait_until(Duration::from_secs(240), || {
         let log = process_log(&directory);
         found = log.lines().find_map(|line| line.split_once("vm-bench:").map(|(_, figures)| figures.to_owned()));
         found.is_some()
