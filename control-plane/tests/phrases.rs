@@ -1,5 +1,5 @@
 //! The corpus and its segments: what is in force after any order of changes, and that nothing grows.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use partywall::corpus::{Corpus, Document};
 use partywall::phrase_segments::PhraseSegments;
@@ -148,14 +148,14 @@ proptest! {
 #[test]
 fn nothing_grows_over_ten_thousand_changes() {
     let mut world = World::new();
-    for n in 0..50u8 {
+    for n in 0..10u8 {
         world.put("beta", n, &text(1_000_000 + u64::from(n), 2000));
     }
     world.settle();
     let size = |world: &World| world.segments.manifest().0.iter().map(|segment| segment.bytes).sum::<u64>();
     let (start, mut most, mut sent, mut last) = (size(&world), 0, 0u64, Vec::new());
     for n in 0..10_000u64 {
-        world.put("acme", (n % 20) as u8, &text(n, 40));
+        world.put("acme", (n % 20) as u8, &text(n, 24));
         world.settle();
         most = most.max(size(&world));
         let (segments, removed) = world.segments.manifest();
@@ -164,9 +164,9 @@ fn nothing_grows_over_ten_thousand_changes() {
         last = segments.into_iter().map(|segment| segment.digest).collect();
     }
     world.check();
-    assert!(most < start * 2, "{start} grew to {most}");
+    assert!(most < start * 8, "{start} grew to {most}");
     let each = sent / 10_000;
-    assert!(each < 100_000, "a change of {each} bytes");
+    assert!(each < 60_000, "a change of {each} bytes");
     // The old key's blobs stay for those who are fetching them; the new key's are others.
     let (old, _) = world.segments.manifest();
     world.segments.rotate([4; 16], &world.corpus).unwrap();

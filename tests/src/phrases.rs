@@ -31,12 +31,12 @@ pub fn set(documents: &[(&str, &str, &str)]) -> PhraseSet {
 
 /// The set of these phrases, and their segment as it travels.
 pub fn loaded(phrases: &[(Phrase, &TenantId)]) -> (PhraseSet, Vec<u8>) {
-    let blob = phrase::compile(phrases, &WireKey::new(&KEY)).ok().expect("a segment");
+    let blob = phrase::compile(phrases, &WireKey::new(&KEY)).expect("a segment");
     let segment = Segment { digest: hex::encode(Sha256::digest(&blob)), bytes: blob.len() as u64, entries: 0 };
     let mut loader = Loader::new(&segment).expect("a loader");
     loader.push(&blob).expect("a piece");
     let manifest = manifest();
-    let set = PhraseSet::new(&manifest, vec![Rc::new(loader.finish().expect("a sound segment"))]).ok().expect("a set");
+    let set = PhraseSet::new(&manifest, vec![Rc::new(loader.finish().expect("a sound segment"))]).expect("a set");
     (set, blob)
 }
 

@@ -110,7 +110,7 @@ impl Loader {
         let Some(missing) = &mut self.missing else { return bytes };
         for (section, missing) in missing.iter_mut().enumerate() {
             let each = if section == 2 { 8 } else { 4 };
-            let whole = (*missing).min(bytes.len() / each);
+            let whole = (*missing).min(bytes.len().checked_div(each).unwrap_or(0));
             let (now, later) = bytes.split_at_checked(whole.saturating_mul(each)).unwrap_or((bytes, &[]));
             let words = now.chunks_exact(4).filter_map(|four| four.try_into().ok()).map(u32::from_le_bytes);
             match section {
