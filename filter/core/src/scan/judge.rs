@@ -33,6 +33,8 @@ pub(super) struct Judge {
     scratch: Channel,
     pub(super) gate: Gate,
     pub(super) hits: Vec<Hit>,
+    /// Whether a span was replaced.
+    pub(super) redacted: bool,
     found: Vec<Match>,
 }
 
@@ -66,6 +68,7 @@ impl Judge {
             scratch,
             gate: Gate::default(),
             hits: Vec::new(),
+            redacted: false,
             found: Vec::new(),
         }
     }
@@ -200,7 +203,10 @@ impl Judge {
                 OnDetect::Block => return Err(Code::FingerprintMatch),
                 // A number cannot be replaced by text without breaking the document.
                 OnDetect::Redact if !redactable => return Err(Code::FingerprintMatch),
-                OnDetect::Redact => self.gate.redact(&found.spans),
+                OnDetect::Redact => {
+                    self.redacted = true;
+                    self.gate.redact(&found.spans);
+                }
                 OnDetect::Alert => {}
             }
         }

@@ -163,6 +163,11 @@ impl Scanner {
         &self.judge.hits
     }
 
+    /// Whether a span was replaced so far.
+    pub fn redacted(&self) -> bool {
+        self.judge.redacted
+    }
+
     /// The bytes so far.
     pub fn bytes(&self) -> Bytes {
         self.judge.gate.bytes()

@@ -9,7 +9,6 @@ use super::{Headers, ReadBody, Session, Standing};
 use crate::error::Code;
 use crate::rag::{self, Verified};
 use crate::scan::{Media, ScanConfig, Scanner};
-use crate::snapshot::wire::OnDetect;
 use crate::verdict::{Edits, Reply, Step};
 use std::rc::Rc;
 
@@ -112,14 +111,11 @@ fn scan_head(s: &mut Session, headers: &Headers) -> Result<(), Code> {
         values.extend_from_slice(value);
         values.push(b'\n');
     }
-    let _ = scanner.push(&values, true);
-    let found = !scanner.hits().is_empty();
+    let output = scanner.push(&values, true);
     s.hits.extend_from_slice(scanner.hits());
-    match &s.standing {
-        // A header cannot be redacted in part, so everything but "alert only" blocks.
-        Standing::Ready(snapshot) if !found || snapshot.leakage.action_on_detect == OnDetect::Alert => Ok(()),
-        _ => Err(Code::FingerprintMatch),
-    }
+    // A header cannot be redacted in part, so everything but "alert only" blocks.
+    let stops = !scanner.hits().is_empty() && (output.blocked.is_some() || scanner.redacted());
+    if stops { Err(Code::FingerprintMatch) } else { Ok(()) }
 }
 
 fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
@@ -355,9 +351,7 @@ pub(super) fn settle(s: &mut Session) {
 fn settle_scanner(s: &mut Session, scanner: &Scanner) {
     s.hits.extend_from_slice(scanner.hits());
     s.bytes = scanner.bytes();
-    let snapshot_redacts =
-        matches!(&s.standing, Standing::Ready(snapshot) if snapshot.leakage.action_on_detect == OnDetect::Redact);
-    s.altered = snapshot_redacts && !scanner.hits().is_empty();
+    s.altered = scanner.redacted();
 }
 
 fn len64(len: usize) -> u64 {
