@@ -48,9 +48,6 @@ pub struct Selector {
 
 /// The rarity of a word that is not common is at least this.
 const RARE: u32 = 1000;
-/// A phrase has at least so many different words that are not common.
-const TELLING: usize = 2;
-
 struct Read {
     hash: u64,
     start: [u8; START],
@@ -180,10 +177,10 @@ fn best(scores: &[u32], runs: &[u64], first: usize, window: usize) -> Option<(us
 /// How well a run of words would do as a phrase: 0 for not at all.
 fn score(run: &[Read]) -> u32 {
     let Some((anchor, rest)) = run.split_first() else { return 0 };
-    let telling: Vec<u64> = run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash).collect();
-    let different =
-        telling.iter().enumerate().filter(|(at, hash)| !telling.iter().take(*at).any(|h| h == *hash)).count();
-    if different < TELLING || anchor.rarity == 0 {
+    // Two different words that are not common.
+    let mut telling = run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash);
+    let first = telling.next();
+    if anchor.rarity == 0 || telling.all(|hash| Some(hash) == first) {
         return 0;
     }
     // Of anchors as rare, the one whose next word is rare: fewer texts are held for a second word.
@@ -195,6 +192,16 @@ fn score(run: &[Read]) -> u32 {
 pub(super) fn each_word(key: &WordKey, text: &str, mut each: impl FnMut(&[u8])) {
     let mut word = Word::default();
     for c in text.chars() {
+        if let Some(byte) = u8::try_from(c).ok().filter(u8::is_ascii) {
+            let byte = fold::ascii(byte);
+            if byte != SEPARATOR {
+                word.push(key, byte);
+            } else if !word.is_empty() {
+                each(word.bytes());
+                word.clear();
+            }
+            continue;
+        }
         fold::char(c, |byte| {
             if byte != SEPARATOR {
                 word.push(key, byte);
