@@ -187,7 +187,9 @@ fn elasticsearch() {
         check(kind, &fake, OLD, || {
             let all = server.documents("docs");
             let whole = |id: &str, doc: &Value| !id.contains("old") || doc["vector"] == json!([1.0, 0.0]);
-            all.iter().map(|(id, doc)| format!("{id}{}", if whole(id, doc) { "" } else { " lost its vector" })).collect()
+            all.iter()
+                .map(|(id, doc)| format!("{id}{}", if whole(id, doc) { "" } else { " lost its vector" }))
+                .collect()
         });
         assert!(!server.documents("docs").keys().any(|id| id.contains("lost")));
     }
@@ -199,9 +201,8 @@ fn adopted_documents_keep_their_vectors() {
     let fake = elastic(&server, "keyword");
     server.put("docs", "old", json!({"n": 1, "vector": [1.0, 0.0]}));
     let stack = stack("backends-vectors", &policy(SurfaceKind::Elasticsearch, Strategy::Namespace, &at(&fake)));
-    let (ok, out) = stack
-        .cli(&["adopt", "--tenant", "acme", "--surface", "elasticsearch", "--collection", "docs"])
-        .unwrap();
+    let (ok, out) =
+        stack.cli(&["adopt", "--tenant", "acme", "--surface", "elasticsearch", "--collection", "docs"]).unwrap();
     assert!(ok, "{out}");
     let found = server.documents("docs");
     assert_eq!(found["acme:old"], json!({"n": 1, "vector": [1.0, 0.0], "tenant_id": "t_acme"}));
@@ -233,8 +234,7 @@ fn a_class_of_its_own_goes_whole() {
     weaviate.put("Docs_acme", "t_acme", "00000000-0000-0000-0000-000000000001", &json!({}), &json!([1, 0, 0]));
     weaviate.put("Docs_beta", "t_beta", "00000000-0000-0000-0000-000000000001", &json!({}), &json!([1, 0, 0]));
     let fake = weaviate.serve();
-    let stack =
-        stack("backends-class", &policy(SurfaceKind::Weaviate, Strategy::SeparateCollection, &at(&fake)));
+    let stack = stack("backends-class", &policy(SurfaceKind::Weaviate, Strategy::SeparateCollection, &at(&fake)));
     let (ok, out) = stack.cli(&["tenant", "offboard", "acme"]).unwrap();
     assert!(ok && out.contains("found 1"), "{out}");
     let left: Vec<String> = weaviate.shards().keys().map(|(class, _)| class.clone()).collect();
@@ -338,7 +338,10 @@ fn a_namespace_that_is_anothers_now_is_left_alone() {
     let now = policy(SurfaceKind::Qdrant, Strategy::Namespace, &at(&fake));
     assert!(now.contains("namespace_format: \"t_{tenant_id}\""), "{now}");
     let now = now.replace("  - id: acme\n", "  - id: acme\n  - id: t_beta\n");
-    let stack = stack("backends-anothers", &now.replace("namespace_format: \"t_{tenant_id}\"", "namespace_format: \"{tenant_id}\""));
+    let stack = stack(
+        "backends-anothers",
+        &now.replace("namespace_format: \"t_{tenant_id}\"", "namespace_format: \"{tenant_id}\""),
+    );
     let file = stack.directory.join("policy.yaml");
     std::fs::write(&file, &now).unwrap();
     let (ok, out) = stack.cli(&["policy", "apply", &file.to_string_lossy(), "--force"]).unwrap();
@@ -404,7 +407,8 @@ fn an_offboarding_adoption_or_return_does_not_cross_another() {
     while hung.take().is_empty() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    let refused = |method: &str, path: &str, body: Option<&Value>| stack.api(method, path, body).unwrap_err().to_string();
+    let refused =
+        |method: &str, path: &str, body: Option<&Value>| stack.api(method, path, body).unwrap_err().to_string();
     let out = refused("POST", "/v1/tenants/acme/offboarding", None);
     assert!(out.contains("adoption_running"), "{out}");
     let out = refused("POST", "/v1/adopt", Some(&json!({"tenant": "beta", "surface": "qdrant", "collection": "docs"})));
@@ -438,4 +442,59 @@ fn after_a_restart_filters_that_were_not_heard_of_yet_count() {
     let (ok, out) = stack.cli(&["tenant", "offboard", "acme", "--watch"]).unwrap();
     assert!(ok && out.contains("1 proxy workers"), "{out}");
     assert_eq!(qdrant.points("docs").len(), 2);
+}
+
+#[test]
+fn what_the_tenant_has_written_since_wins() {
+    let adopt = |kind: SurfaceKind, fake: &Fake| {
+        let name = Kind::of(kind).name;
+        let stack = stack(&format!("backends-since-{name}"), &policy(kind, Strategy::Namespace, &at(fake)));
+        let (ok, out) = stack.cli(&["adopt", "--tenant", "acme", "--surface", name, "--collection", "docs"]).unwrap();
+        assert!(ok && out.contains("2 are stamped"), "{name}: {out}");
+    };
+    let acme = partywall_tests::rag::acme();
+    let (fake, qdrant) = Qdrant::start(&["docs"]);
+    let (scoped, _) = partywall_core::rag::qdrant::scoped_id(&acme, "7").unwrap();
+    qdrant.put("docs", &json!(scoped), json!({"tenant_id": "t_acme", "v": "new"}), json!([1, 0, 0]));
+    for id in [7, 8] {
+        qdrant.put("docs", &json!(id), json!({"v": "old"}), json!([1, 0, 0]));
+    }
+    adopt(SurfaceKind::Qdrant, &fake);
+    let mut left: Vec<Value> = qdrant.points("docs").values().map(|point| point.payload["v"].clone()).collect();
+    left.sort_by_key(Value::to_string);
+    assert_eq!(left, ["new", "old"]);
+
+    let pinecone = Pinecone::default();
+    pinecone.put("t_acme", "a", &[1.0, 0.0, 0.0], &json!({"tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        pinecone.put("", id, &[1.0, 0.0, 0.0], &json!({"v": "old"}));
+    }
+    adopt(SurfaceKind::Pinecone, &pinecone.serve());
+    {
+        let all = pinecone.records();
+        let own: Vec<&Value> = all["t_acme"].values().map(|record| &record.metadata["v"]).collect();
+        assert_eq!((own, all[""].len()), (vec![&json!("new"), &json!("old")], 0));
+    }
+
+    let milvus = Milvus::with(&["docs"]);
+    milvus.put("default", "docs", &json!({"id": "acme:a", "tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        milvus.put("default", "docs", &json!({"id": id, "v": "old"}));
+    }
+    let server = milvus.clone();
+    adopt(SurfaceKind::Milvus, &Fake::start(move |request| server.answer(request)));
+    let rows: Vec<(Value, Value)> =
+        milvus.rows("default", "docs").iter().map(|row| (row["id"].clone(), row["v"].clone())).collect();
+    assert_eq!(rows, [(json!("acme:a"), json!("new")), (json!("acme:b"), json!("old"))]);
+
+    let server = Elastic::elasticsearch();
+    let fake = elastic(&server, "keyword");
+    server.put("docs", "acme:a", json!({"tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        server.put("docs", id, json!({"v": "old"}));
+    }
+    adopt(SurfaceKind::Elasticsearch, &fake);
+    let found: Vec<(String, Value)> =
+        server.documents("docs").into_iter().map(|(id, doc)| (id, doc["v"].clone())).collect();
+    assert_eq!(found, [("acme:a".to_owned(), json!("new")), ("acme:b".to_owned(), json!("old"))]);
 }

@@ -135,7 +135,9 @@ fn our_headers_are_ours() {
     assert_eq!(seen.header("x-partywall-tenant"), Some("acme"));
     assert_eq!(seen.header("x-partywall-subject"), Some("user-of-acme"));
     assert_eq!(seen.header("accept-encoding"), Some("identity"));
-    for gone in ["x-partywall-admin", "x-http-method-override", "x-original-url", "x-envoy-original-path", "x-openai-baseurl"] {
+    for gone in
+        ["x-partywall-admin", "x-http-method-override", "x-original-url", "x-envoy-original-path", "x-openai-baseurl"]
+    {
         assert_eq!(seen.header(gone), None, "{gone}");
     }
 }

@@ -52,11 +52,8 @@ impl Database<'_> {
     }
 
     async fn weaviate_objects(&self, class: &str, after: Option<&str>) -> Result<Vec<Value>> {
-        let mut path = format!(
-            "/v1/objects?class={}&tenant={}&limit={PAGE}",
-            escape(class),
-            escape(&self.site.namespace)
-        );
+        let mut path =
+            format!("/v1/objects?class={}&tenant={}&limit={PAGE}", escape(class), escape(&self.site.namespace));
         if let Some(after) = after {
             path += &format!("&after={}", escape(after));
         }

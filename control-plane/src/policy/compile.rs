@@ -239,8 +239,11 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
     };
     // The filter's own compiler has the last word, before anything is accepted.
     Snapshot::compile(1, &content, Rc::new(FingerprintSet::empty())).map_err(|error| CompileError(error.0))?;
-    let reach =
-        policy.surfaces.iter().filter_map(|surface| compile_reach(policy, surface).transpose()).collect::<Result<_, _>>()?;
+    let reach = policy
+        .surfaces
+        .iter()
+        .filter_map(|surface| compile_reach(policy, surface).transpose())
+        .collect::<Result<_, _>>()?;
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
     Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics })
@@ -357,7 +360,9 @@ fn compile_reach(policy: &Policy, surface: &SurfacePolicy) -> Result<Option<Reac
         };
         // Addresses stand in messages and logs.
         if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
-            return Err(bad("rag.backend.url: a credential goes into `header` and `value_env`, not into the address".to_owned()));
+            return Err(bad(
+                "rag.backend.url: a credential goes into `header` and `value_env`, not into the address".to_owned()
+            ));
         }
     }
     check_own_addresses(policy, rag, &backend.url).map_err(bad)?;
@@ -390,7 +395,9 @@ fn check_own_addresses(policy: &Policy, rag: &RagPolicy, url: &str) -> Result<()
     };
     match rag.tenants.iter().find(lost) {
         None => Ok(()),
-        Some(tenant) => Err(format!("rag.tenants ({}): it has a cluster of its own, so it needs a `backend_url`", tenant.id)),
+        Some(tenant) => {
+            Err(format!("rag.tenants ({}): it has a cluster of its own, so it needs a `backend_url`", tenant.id))
+        }
     }
 }
 

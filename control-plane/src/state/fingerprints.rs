@@ -36,7 +36,10 @@ impl App {
                         ));
                     }
                     if model.tenants.get(tenant).is_some_and(|tenant| tenant.status == TenantStatus::Offboarding) {
-                        return Err(refused("tenant_offboarding", format!("item {index}: {tenant} is being offboarded")));
+                        return Err(refused(
+                            "tenant_offboarding",
+                            format!("item {index}: {tenant} is being offboarded"),
+                        ));
                     }
                     let folded = scan::literal(text)
                         .map_err(|error| refused("fingerprint_unusable", format!("item {index}: {error}")))?;

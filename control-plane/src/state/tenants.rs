@@ -28,7 +28,10 @@ pub(super) fn new_tenants(app: &App, model: &Model, write: &Write, ids: &[Tenant
             continue;
         }
         if app.offboarding(id).is_some_and(|offboarding| offboarding.status != "done") {
-            return Err(refused("tenant_offboarding", format!("{id} is being offboarded: it can come back after that")));
+            return Err(refused(
+                "tenant_offboarding",
+                format!("{id} is being offboarded: it can come back after that"),
+            ));
         }
         let same = |known: &TenantId| known.as_str().eq_ignore_ascii_case(id.as_str());
         if let Some(known) = model.tenants.keys().chain(new.iter().map(|t| &t.id)).find(|known| same(known)) {
