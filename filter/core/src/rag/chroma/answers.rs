@@ -206,7 +206,7 @@ pub(super) fn identity(answer: &Answer<'_>) -> Result<Verified, Code> {
     let mut object = Object::begin(&mut out);
     object.member("user_id", |out| write::string(out, answer.place.tenant.as_str()));
     object.member("tenant", |out| write::string(out, &rag.chroma_tenant));
-    object.member("databases", |out| write::array(out, [rag.database.as_str()], |out, name| write::string(out, name)));
+    object.member("databases", |out| write::array(out, [rag.database.as_str()], write::string));
     object.end();
     Ok(Verified { body: Some(out), ..Verified::default() })
 }
