@@ -54,7 +54,10 @@ impl Database<'_> {
         done.marked = done.seen - done.stamped.min(done.seen);
         progress(&done);
         let mut moved = 0;
-        while !dry_run {
+        if dry_run {
+            return Ok(done);
+        }
+        loop {
             // What was moved is not found again, so it is always the first page.
             let page = self.elastic_page(&source, &unmarked).await?;
             let hits = list(&page, "/hits/hits")?;

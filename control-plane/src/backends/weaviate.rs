@@ -40,7 +40,10 @@ impl Database<'_> {
         };
         let (mut counted, mut after) = (0, None);
         let awake = own["activityStatus"].as_str().is_none_or(|status| matches!(status, "HOT" | "ACTIVE"));
-        while awake {
+        if !awake {
+            return Ok(1);
+        }
+        loop {
             let objects = self.weaviate_objects(class, after.as_deref()).await?;
             counted += objects.len() as u64;
             after = objects.last().and_then(|last| last["id"].as_str()).map(str::to_owned);

@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod audits;
 mod fingerprints;
 mod fleet;
 mod offboarding;
@@ -48,6 +49,8 @@ pub struct Model {
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
+    /// The isolation audit that runs.
+    pub(crate) audit: Option<crate::audit::Running>,
     revision: u64,
 }
 
@@ -76,6 +79,7 @@ pub struct App {
     statistics: Mutex<statistics::Statistics>,
     alerts: Mutex<VecDeque<Alert>>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
+    audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
     /// Adoptions that are going on: surface and tenant.
     adoptions: Mutex<BTreeSet<(String, TenantId)>>,
     /// The key that signs manifests.
@@ -131,6 +135,7 @@ impl App {
             compiled: store.meta("compiled")?,
             former: store.meta("former")?.unwrap_or_default(),
             gone: store.named("gone")?.into_iter().collect(),
+            audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             ..Model::default()
@@ -150,6 +155,7 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let audits = store.named("audit")?.into_iter().collect();
         let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
@@ -168,6 +174,7 @@ impl App {
             statistics: Mutex::new(hours),
             alerts: Mutex::new(alerts),
             offboardings: Mutex::new(offboardings),
+            audits: Mutex::new(audits),
             adoptions: Mutex::default(),
             key,
             metrics: crate::metrics::Metrics::default(),
@@ -233,6 +240,9 @@ impl App {
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
+        if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
+            content.identity.issuers.push(issuer);
+        }
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         self.published.send_replace(Published {
             revision: model.revision.max(1),

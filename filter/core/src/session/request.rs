@@ -32,8 +32,16 @@ pub(super) struct Forwarded {
 }
 
 /// Headers by which a client could change method or path behind the proxy's back, or speak in Envoy's name.
-const FORBIDDEN: &[&str] =
-    &["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+const FORBIDDEN: &[&str] = &[
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    // As whom a database acts, where our credential may act as others.
+    "es-security-runas-user",
+    "opendistro_security_impersonate_as",
+];
 
 pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn HostCrypto) -> Result<Step, Code> {
     s.request_id = text(headers, "x-request-id").ok().flatten().unwrap_or_default().chars().take(128).collect();

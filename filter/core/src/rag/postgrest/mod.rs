@@ -1,7 +1,7 @@
 //! PostgREST, for tables with pgvector columns.
 //!
 //! - Conditions are joined by AND, so `KEY=eq.NAMESPACE` beside the client's holds whatever the client's say; every parameter
-//!   is read by PostgREST's grammar first ([`query`]).
+//!   is read by PostgREST's grammar first (`query`).
 //! - Rows are marked on their way in, `select` always has the marker, and every row of an answer is judged by it.
 //! - The schema is said by headers, which are always set.
 //!
