@@ -381,6 +381,11 @@ fn what_a_failed_attempt_deleted_is_in_the_receipt() {
     let (ok, out) = stack.cli(&["tenant", "offboard", "acme"]).unwrap();
     assert!(ok, "{out}");
     assert_eq!(receipt(&stack)["places"][0]["found"], 3);
+    // Asked again by accident, it finds nothing; the receipt that says what was deleted is still there.
+    assert!(stack.cli(&["tenant", "offboard", "acme"]).unwrap().0);
+    let kept = stack.api("GET", "/v1/tenants/acme/offboarding", None).unwrap();
+    let found = |receipt: &Value| receipt["receipt"]["places"][0]["found"].clone();
+    assert_eq!((found(&kept["receipt"]), found(&kept["earlier"][0])), (json!(0), json!(3)));
 }
 
 #[test]
