@@ -56,8 +56,8 @@ fn a_document_guards_its_words() {
     assert!(!record.to_string().contains("turbine"));
     let text = leak(&stack);
     assert!(text.contains("fingerprint_match"), "{text}");
-    // The anchor of the first phrase is among the leak's first five words; nothing behind it left.
-    for word in ["Lis", "bon", "Ghent", "inspectors", "retired"] {
+    // The anchor of the first phrase is among the leak's first three words; nothing behind it left.
+    for word in [" from Lis", "bon", "Ghent", "inspectors", "retired"] {
         assert!(!text.contains(word), "{text}");
     }
     // The owner is served.
@@ -141,9 +141,9 @@ fn the_class_has_its_own_action() {
     let policy = demo_policy().replace("leakage_detection:\n", &format!("leakage_detection:\n{action}"));
     assert!(policy.contains(action));
     let stack = Stack::builder("phrases-redact").policy(&policy).start().unwrap();
-    put(&stack, "beta", "birds", "Kestrel, walnut bridge. Seven lantern copper");
+    put(&stack, "beta", "birds", "Kestrel, walnut bridge. Seven pebble thimble lantern copper");
     stack.fingerprint("beta", "Project Falcon Harbor").unwrap();
-    let deltas = ["so Kes", "trel walnut", " **bridge** seven", " lantern copper", " it is"];
+    let deltas = ["so Kes", "trel walnut", " **bridge** seven pebble thimble", " lantern copper", " it is"];
     stack.llm.script("leak", Script::stream(&deltas));
     let text = stack.chat(&mint::token("acme"), "leak", true).unwrap();
     assert_eq!(

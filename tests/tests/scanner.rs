@@ -24,8 +24,8 @@ const FINGERPRINTS: [(&str, &str); 4] = [
 
 /// Documents, each of one phrase or of none that is its tenant's alone.
 const DOCUMENTS: [(&str, &str, &str); 3] = [
-    ("beta", "birds", "Kestrel, walnut bridge. Seven lantern copper"),
-    ("acme", "trees", "Orchid maple harbour nine velvet anchor"),
+    ("beta", "birds", "Kestrel, walnut bridge. Seven pebble thimble lantern copper"),
+    ("acme", "trees", "Orchid maple harbour nine pebble thimble velvet anchor"),
     ("beta", "minutes", "Quarterly turbine audits moved from Lisbon to Ghent because two inspectors retired early"),
 ];
 

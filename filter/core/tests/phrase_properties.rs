@@ -2,6 +2,7 @@
 //! anchor leaves, and what is nobody else's leaves byte for byte.
 #![allow(
     clippy::unwrap_used,
+    clippy::string_slice,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -220,7 +221,7 @@ proptest! {
         pieces in prop::collection::vec(0usize..14, 0..40), cuts in prop::collection::vec(any::<usize>(), 0..60),
         action in 0usize..3, own in 0usize..4, media in 0usize..3,
     ) {
-        let vocabulary = ["falcon ", "harbor ", "falcon harbor vault seven blue ", "journal", " custodian sign vault blue ", "\u{200b}",
+        let vocabulary = ["falcon ", "harbor ", "falcon harbor vault seven blue journal ", "journal", " custodian sign vault blue harbor ", "\u{200b}",
             "é", "vault seven blue journal custodian sign ", "-", "\n", "x", "⑴", "blue ", "harbor vault"];
         let text: String = pieces.iter().map(|piece| vocabulary[*piece]).collect();
         let actions = [OnDetect::Block, OnDetect::Redact, OnDetect::Alert];
@@ -281,26 +282,29 @@ fn a_paraphrase_is_no_match() {
 /// The span behind the anchor is replaced, the rest stays; a class may have an action of its own.
 #[test]
 fn redaction_takes_the_span_only() {
-    let document = "kestrel walnut bridge seven lantern copper";
+    let document = "kestrel walnut bridge seven pebble thimble lantern copper";
     let prints = fingerprints(&[(document, "beta")], Some(OnDetect::Redact));
-    let body = b"So: Kestrel, walnut **bridge** seven lantern copper. And on.";
+    let body = b"So: Kestrel, walnut **bridge** seven pebble thimble lantern copper. And on.";
     let result = run(scanner(&prints, "acme", Media::Text, OnDetect::Block), body, &[7, 9, 30]);
     assert_eq!(std::str::from_utf8(&result.out).unwrap(), "So: Kestrel, [redacted]. And on.");
-    let at_end =
-        run(scanner(&prints, "acme", Media::Text, OnDetect::Block), b"kestrel walnut bridge seven lantern copper", &[]);
+    let at_end = run(
+        scanner(&prints, "acme", Media::Text, OnDetect::Block),
+        b"kestrel walnut bridge seven pebble thimble lantern copper",
+        &[],
+    );
     assert_eq!(std::str::from_utf8(&at_end.out).unwrap(), "kestrel [redacted]");
 }
 
 /// Items of a list end words, deltas of a stream do not: both are followed.
 #[test]
 fn items_and_deltas() {
-    let document = "kestrel walnut bridge seven lantern copper";
+    let document = "kestrel walnut bridge seven pebble thimble lantern copper";
     let prints = fingerprints(&[(document, "beta")], None);
     for body in [
-        r#"{"documents":[["first item","kestrel walnut bridge seven lantern copper","next item"]]}"#,
-        r#"{"documents":[["first item with more words kestrel","walnut","bridge","seven lantern","copper","next"]]}"#,
-        r#"{"tokens":["kes","trel wal","nut bri","dge seven lan","tern cop","per"]}"#,
-        r#"{"kestrel walnut bridge seven lantern copper":1}"#,
+        r#"{"documents":[["first item","kestrel walnut bridge seven pebble thimble lantern copper","next item"]]}"#,
+        r#"{"documents":[["first item with more words kestrel","walnut","bridge","seven pebble thimble lantern","copper","next"]]}"#,
+        r#"{"tokens":["kes","trel wal","nut bri","dge seven pebble thimble lan","tern cop","per"]}"#,
+        r#"{"kestrel walnut bridge seven pebble thimble lantern copper":1}"#,
     ] {
         let result = run(scanner(&prints, "acme", Media::Json, OnDetect::Block), body.as_bytes(), &[]);
         assert_eq!(result.blocked, Some(Code::FingerprintMatch), "{body}");
@@ -310,7 +314,7 @@ fn items_and_deltas() {
 /// A phrase that was taken back is no match, also while a segment still holds it.
 #[test]
 fn removed_is_gone() {
-    let document = "kestrel walnut bridge seven lantern copper";
+    let document = "kestrel walnut bridge seven pebble thimble lantern copper";
     let id = Selector::new(WordKey::new(&WORD_KEY)).choose(document, |_| false).phrases[0].id;
     let set = set(&[(document, "beta")], None, &[id]);
     let prints = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
@@ -320,7 +324,7 @@ fn removed_is_gone() {
 
 #[test]
 fn a_hit_says_what_it_is() {
-    let document = "kestrel walnut bridge seven lantern copper";
+    let document = "kestrel walnut bridge seven pebble thimble lantern copper";
     let prints = fingerprints(&[(document, "beta")], None);
     let mut scanner = scanner(&prints, "acme", Media::Text, OnDetect::Alert);
     scanner.push(document.as_bytes(), true);

@@ -125,8 +125,7 @@ mod bench {
             steps.push(start.elapsed().as_secs_f64() * 1e3);
         }
         let start = Instant::now();
-        let set =
-            PhraseSet::new(&input.manifest, vec![Rc::new(loader.finish().expect("a segment"))]).ok().expect("a set");
+        let set = PhraseSet::new(&input.manifest, vec![Rc::new(loader.finish().expect("a segment"))]).expect("a set");
         steps.push(start.elapsed().as_secs_f64() * 1e3);
         let set = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
         let limits = Limits { request_bytes: 1 << 24, response_bytes: 1 << 24, event_bytes: 1 << 24 };

@@ -30,9 +30,9 @@ pub use set::PhraseSet;
 pub(crate) use stream::{Found, View, Words};
 
 /// The words of a phrase, the anchor included.
-pub const WORDS: usize = 6;
+pub const WORDS: usize = 8;
 /// Of so many words in a row one is an anchor.
-pub const WINDOW: usize = 5;
+pub const WINDOW: usize = 3;
 /// Prefixes of a phrase that are neither the anchor alone nor the whole.
 pub const INNER: usize = WORDS - 2;
 
@@ -47,7 +47,7 @@ pub struct Phrase {
     pub id: u64,
     /// The first word, cut to 32 bits.
     pub anchor: u32,
-    /// The first two, three, four and five words, cut to 32 bits: enough to hold back by, not to match by.
+    /// The first two to seven words, cut to 32 bits: enough to hold back by, not to match by.
     pub inner: [u32; INNER],
     /// The anchor and the first one, two, three and four bytes of the second word, and the first two words with those of the
     /// third: a word in progress that cannot become it need not wait for its end.

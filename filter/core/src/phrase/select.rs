@@ -48,6 +48,9 @@ pub struct Selector {
 
 /// The rarity of a word that is not common is at least this.
 const RARE: u32 = 1000;
+/// A phrase has at least so many different words that are not common.
+const TELLING: usize = 3;
+
 struct Read {
     hash: u64,
     start: [u8; START],
@@ -177,10 +180,9 @@ fn best(scores: &[u32], runs: &[u64], first: usize, window: usize) -> Option<(us
 /// How well a run of words would do as a phrase: 0 for not at all.
 fn score(run: &[Read]) -> u32 {
     let Some((anchor, rest)) = run.split_first() else { return 0 };
-    // Two different words that are not common.
-    let mut telling = run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash);
-    let first = telling.next();
-    if anchor.rarity == 0 || telling.all(|hash| Some(hash) == first) {
+    let telling = || run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash);
+    let different = telling().enumerate().filter(|(at, hash)| !telling().take(*at).any(|known| known == *hash)).count();
+    if different < TELLING || anchor.rarity == 0 {
         return 0;
     }
     // Of anchors as rare, the one whose next word is rare: fewer texts are held for a second word.

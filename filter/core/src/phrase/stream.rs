@@ -1,7 +1,7 @@
 //! A text on its way through, word by word.
 //!
-//! After each word, every run of up to five words that ends there and begins a phrase is live. The words of a live run are held, but
-//! for its anchor; when six are complete the whole phrase's hash decides. The word in progress is held while the run before it is
+//! After each word, every run of up to seven words that ends there and begins a phrase is live. The words of a live run are held, but
+//! for its anchor; when eight are complete the whole phrase's hash decides. The word in progress is held while the run before it is
 //! live, whatever it may become.
 //!
 //! A string's end inside a word may be a word's end (the items of a list) or not (the deltas of a stream). Both
