@@ -9,10 +9,11 @@
 //! something foreign ends is read again character by character, so that what happens at a match has one place only.
 
 use super::automaton::symbol;
+use super::disguise::Disguises;
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::record::Severity;
-use crate::snapshot::wire::HoldBack;
+use crate::snapshot::wire::{Evasion, HoldBack};
 
 /// Where a folded byte was written: `offset:48 | flags:8 | length:8`, in bytes of the stream.
 type Place = u64;
@@ -52,6 +53,8 @@ pub(super) struct Channel {
     pub(super) last_value: Option<u64>,
     /// Where the last value begins, if it repeated the one before: what begins in it waits for nothing.
     pub(super) constant: Option<u64>,
+    /// The same text read for literals in disguise.
+    disguises: Option<Box<Disguises>>,
 }
 
 /// What every channel of a scanner shares.
@@ -93,6 +96,16 @@ struct Block {
     string_start: bool,
 }
 
+/// What became of a block.
+enum Read {
+    /// Nothing foreign ends in it.
+    All,
+    /// Something ends in clear: nothing was read.
+    Clear,
+    /// Something in disguise ends after so many bytes, which were read for disguises only.
+    Disguised(usize),
+}
+
 /// Classes of characters; a word begins where the class changes, but not from `Upper` to `Lower`.
 const CLASS_SEPARATOR: u8 = 0;
 const CLASS_LOWER: u8 = 1;
@@ -112,7 +125,7 @@ const fn class(byte: u8) -> u8 {
 
 impl Channel {
     /// A text in which nothing was read yet, to be searched for `set`.
-    pub(super) fn new(set: &FingerprintSet) -> Self {
+    pub(super) fn new(set: &FingerprintSet, evasion: Evasion) -> Self {
         // The ring must reach back over the longest fingerprint and what one character may fold to; a power of two.
         let ring = set.longest().saturating_add(BLOCK).next_power_of_two().min(512);
         Self {
@@ -126,21 +139,28 @@ impl Channel {
             string_start: true,
             last_value: None,
             constant: None,
+            disguises: (evasion == Evasion::Strict && !set.grams().is_empty()).then(Box::default),
         }
     }
 
     /// Forgets everything live: what follows is another text.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, engine: &Engine<'_>) {
         self.states = [0; MAX_SEGMENTS];
         self.before = [0; MAX_SEGMENTS];
         self.class = CLASS_SEPARATOR;
         self.last_separator = true;
+        if let Some(disguises) = &mut self.disguises {
+            disguises.restart(engine);
+        }
         self.begin_string();
     }
 
     /// A new piece of the same text begins.
     pub(super) fn begin_string(&mut self) {
         self.string_start = true;
+        if let Some(disguises) = &mut self.disguises {
+            disguises.begin_string();
+        }
     }
 
     /// Reads text without escapes that was written at `at`, up to and including the first character that ends a
@@ -157,13 +177,25 @@ impl Channel {
                 let run = rest.as_bytes().iter().position(|b| !b.is_ascii()).unwrap_or(rest.len());
                 let (ascii, later) = rest.split_at_checked(run).unwrap_or((rest, ""));
                 for block in ascii.as_bytes().chunks(BLOCK) {
-                    if self.block(engine, block, at) {
-                        at = at.wrapping_add(block.len() as u64);
-                        continue;
-                    }
-                    for byte in block {
+                    let disguised = match self.block(engine, block, at) {
+                        Read::All => {
+                            at = at.wrapping_add(block.len() as u64);
+                            continue;
+                        }
+                        Read::Clear => None,
+                        Read::Disguised(len) => Some(len),
+                    };
+                    for (index, byte) in block.iter().enumerate() {
                         self.save();
                         self.emit(engine, fold::ascii(*byte), class(*byte), at << 16 | 1, found);
+                        if disguised.is_none_or(|len| index.wrapping_add(1) == len)
+                            && let Some(disguises) = &mut self.disguises
+                        {
+                            if disguised.is_none() {
+                                disguises.char(engine, char::from(*byte), at, 1);
+                            }
+                            disguises.take(found);
+                        }
                         at = at.wrapping_add(1);
                         if !found.is_empty() {
                             return usize::try_from(at.wrapping_sub(first_at)).unwrap_or(text.len());
@@ -184,8 +216,8 @@ impl Channel {
         text.len()
     }
 
-    /// Reads a block of ASCII, unless something foreign ends in it: then nothing was read.
-    fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> bool {
+    /// Reads a block of ASCII, unless something foreign ends in it.
+    fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Read {
         let block = self.fold(bytes, at);
         let symbols = block.symbols.get(..block.len).unwrap_or_default();
         let mut states = self.states;
@@ -200,7 +232,7 @@ impl Channel {
                 slot = segment.automaton.slot(*state);
                 rest = later;
                 if slot.out() && self.foreign(engine, index, *state) {
-                    return false;
+                    return Read::Clear;
                 }
             }
             let mut last = symbol(slot.check());
@@ -209,14 +241,19 @@ impl Channel {
                 (*state, slot) = segment.automaton.advance(slot, last, (one & 0x7f) as u8, next);
                 last = next;
                 if slot.out() && self.foreign(engine, index, *state) {
-                    return false;
+                    return Read::Clear;
                 }
             }
+        }
+        if let Some(disguises) = &mut self.disguises
+            && let Some(len) = disguises.ascii(engine, bytes, at)
+        {
+            return Read::Disguised(len);
         }
         self.count = self.count.wrapping_add(block.len as u64);
         self.states = states;
         (self.class, self.last_separator, self.string_start) = (block.class, block.last_separator, block.string_start);
-        true
+        Read::All
     }
 
     /// Whether something ends at this state that is not the tenant's own.
@@ -278,6 +315,10 @@ impl Channel {
         if vanished {
             self.class = CLASS_SEPARATOR;
         }
+        if let Some(disguises) = &mut self.disguises {
+            disguises.char(engine, c, at, len);
+            disguises.take(found);
+        }
     }
 
     #[inline]
@@ -323,12 +364,15 @@ impl Channel {
 
     /// Where the longest live prefix begins; `None` when nothing is live.
     pub(super) fn live_from(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
-        self.live(engine, hold, &self.states, self.count).filter(|from| self.constant.is_none_or(|value| *from < value))
+        let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from());
+        let live = self.live(engine, hold, &self.states, self.count).into_iter().chain(disguised);
+        live.filter(|from| self.constant.is_none_or(|value| *from < value)).min()
     }
 
     /// As [`Channel::live_from`], before the last character was read.
     pub(super) fn live_from_before(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
-        self.live(engine, hold, &self.before, self.before_count)
+        let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from_before());
+        self.live(engine, hold, &self.before, self.before_count).into_iter().chain(disguised).min()
     }
 
     fn live(&self, engine: &Engine<'_>, hold: HoldBack, states: &[u32], count: u64) -> Option<u64> {

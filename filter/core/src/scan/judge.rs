@@ -7,7 +7,7 @@ use super::set::FingerprintSet;
 use crate::error::Code;
 use crate::json::unescape;
 use crate::record::Hit;
-use crate::snapshot::wire::{HoldBack, OnDetect};
+use crate::snapshot::wire::{Evasion, HoldBack, OnDetect};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -25,6 +25,7 @@ pub(super) struct Judge {
     owners: Vec<Option<u32>>,
     on_detect: OnDetect,
     hold: HoldBack,
+    evasion: Evasion,
     channels: HashMap<u64, Channel>,
     scratch: Channel,
     pub(super) gate: Gate,
@@ -44,12 +45,14 @@ impl Origin<'_> {
 
 impl Judge {
     pub(super) fn new(set: Rc<FingerprintSet>, owners: Vec<Option<u32>>, on_detect: OnDetect, hold: HoldBack) -> Self {
-        let scratch = Channel::new(&set);
+        let evasion = Evasion::default();
+        let scratch = Channel::new(&set, evasion);
         Self {
             set,
             owners,
             on_detect,
             hold,
+            evasion,
             channels: HashMap::new(),
             scratch,
             gate: Gate::default(),
@@ -58,9 +61,15 @@ impl Judge {
         }
     }
 
+    /// Whether disguises are looked for: to be said before anything is read.
+    pub(super) fn evasion(&mut self, evasion: Evasion) {
+        self.evasion = evasion;
+        self.scratch = Channel::new(&self.set, evasion);
+    }
+
     /// Reads text that stands for itself.
     pub(super) fn alone(&mut self, text: &str, at: u64) -> Result<(), Code> {
-        self.scratch.restart();
+        self.scratch.restart(&Engine { set: &self.set, owners: &self.owners });
         let mut done = 0usize;
         while done < text.len() {
             let engine = Engine { set: &self.set, owners: &self.owners };
@@ -77,7 +86,7 @@ impl Judge {
         let mut done = 0usize;
         while done < text.len() {
             let engine = Engine { set: &self.set, owners: &self.owners };
-            let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
+            let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set, self.evasion));
             let rest = text.get(done..).unwrap_or("");
             let place = at.saturating_add(done as u64);
             let read = channel.text(&engine, rest, place, &mut self.found);
@@ -95,7 +104,7 @@ impl Judge {
 
     /// A new piece of the plain channel begins (the next event's data).
     pub(super) fn begin_plain(&mut self) {
-        self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set)).begin_string();
+        self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set, self.evasion)).begin_string();
     }
 
     /// Reads a JSON document.
@@ -110,7 +119,7 @@ impl Judge {
             if !self.channels.contains_key(&text.channel) && self.channels.len() >= MAX_CHANNELS {
                 return Err(Code::UpstreamMalformed);
             }
-            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set));
+            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set, self.evasion));
             // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what
             // begins in it must not hold back every event.
             let place = origin.place(text.start);
@@ -132,8 +141,8 @@ impl Judge {
 
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
-        self.scratch.restart();
         let engine = Engine { set: &self.set, owners: &self.owners };
+        self.scratch.restart(&engine);
         read(&mut self.scratch, &engine, raw, origin.place(text.start), text.escaped, &mut self.found);
         self.settle(text.quoted)
     }

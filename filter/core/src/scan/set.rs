@@ -1,5 +1,6 @@
 //! All fingerprints of a snapshot: a few segments, and the ids that are gone.
 
+use super::disguise::Grams;
 use super::load::{Loaded, LoadedSegment};
 use crate::tenant::TenantId;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ pub struct FingerprintSet {
     segments: Vec<Rc<LoadedSegment>>,
     removed: Vec<u64>,
     longest: usize,
+    grams: Grams,
 }
 
 impl FingerprintSet {
@@ -25,7 +27,8 @@ impl FingerprintSet {
     pub fn new(segments: Vec<Rc<LoadedSegment>>, mut removed: Vec<u64>) -> Self {
         removed.sort_unstable();
         let longest = segments.iter().map(|segment| segment.longest()).max().unwrap_or(0);
-        Self { segments, removed, longest }
+        let grams = Grams::new(segments.iter().map(|segment| &segment.disguises));
+        Self { segments, removed, longest, grams }
     }
 
     /// Whether there are no more segments than are searched.
@@ -46,7 +49,13 @@ impl FingerprintSet {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.memory_bytes()))
+        let grams = self.grams.memory_bytes();
+        self.segments.iter().fold(grams, |sum, segment| sum.saturating_add(segment.memory_bytes()))
+    }
+
+    /// How disguised fingerprints begin.
+    pub(super) fn grams(&self) -> &Grams {
+        &self.grams
     }
 
     pub(super) fn segments(&self) -> &[Rc<LoadedSegment>] {

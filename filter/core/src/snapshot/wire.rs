@@ -287,6 +287,9 @@ pub struct Leakage {
     pub action_on_detect: OnDetect,
     /// How much of a live match is held back.
     pub hold_back: HoldBack,
+    /// Whether literals in disguise are looked for.
+    #[serde(default)]
+    pub evasion: Evasion,
 }
 
 /// What a match does.
@@ -301,6 +304,17 @@ pub enum OnDetect {
     /// Deliver, alert.
     #[serde(rename = "alert_security")]
     Alert,
+}
+
+/// Whether literals in disguise are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evasion {
+    /// Also encoded, spaced out, reversed, and written with look-alikes.
+    #[default]
+    Strict,
+    /// Only in clear.
+    Plain,
 }
 
 /// How much of a live match is held back.

@@ -1,0 +1,324 @@
+//! Literals in disguise: encoded, spaced out, reversed, written with look-alikes.
+//!
+//! The automaton of `channel.rs` finds a literal in clear and holds back its every byte. Here the same stream is read through
+//! **lenses**, each of which gives symbols (`symbols.rs`) that are searched in one sorted table of patterns (`table.rs`):
+//!
+//! | lens | what it reads |
+//! |---|---|
+//! | plain | the text itself: separators, leetspeak and look-alikes are gone in the symbols; the patterns are the literal, its rot13, and both reversed |
+//! | escapes | percent-encoding, character references and backslash escapes decoded, tags left out |
+//! | base64 × 4, base32 × 8, hex × 2 | what the characters encode, at every alignment |
+//!
+//! Invariants: a lens holds back from the character on that completed the first [`GRAM`] symbols of a pattern, so at
+//! most what wrote the first five may have left; what leaves does not depend on how the stream was split; a stream
+//! without a match is not changed. For nearly every character of ordinary text the work is one look-up in a small table.
+
+mod bits;
+mod escapes;
+mod lens;
+mod lookalikes;
+mod symbols;
+mod table;
+
+pub(super) use table::{Grams, Table, build};
+
+use super::channel::{Engine, Match};
+use super::set::FingerprintSet;
+use crate::record::Severity;
+use bits::Bits;
+use escapes::Escapes;
+use lens::Lens;
+
+/// How many symbols it takes until a text may be a disguised literal.
+pub(super) const GRAM: usize = 6;
+/// The bits of a gram.
+const MASK: u64 = (1 << (8 * GRAM)) - 1;
+
+/// A text without separators, its look-alikes and leetspeak undone: what disguises are searched in.
+pub fn symbols(text: &str) -> String {
+    String::from_utf8_lossy(&symbols::text(text)).into_owned()
+}
+
+/// A match.
+#[derive(Clone, Copy)]
+struct Found {
+    id: u64,
+    severity: Severity,
+    from: u64,
+}
+
+/// What lenses share while they read.
+struct Find<'f> {
+    set: &'f FingerprintSet,
+    owners: &'f [Option<u32>],
+    grams: &'f Grams,
+    /// Where the character stands that is read.
+    at: u64,
+    /// Threads of all lenses.
+    alive: usize,
+    found: Vec<Found>,
+}
+
+/// What an ASCII byte is to each lens: `flags | hex:8 | base32:8 | base64:8 | symbol:8`.
+const KINDS: [u64; 128] = {
+    let mut table = [0u64; 128];
+    let mut b = 0u8;
+    while b < 128 {
+        let letter = b.to_ascii_uppercase();
+        let mut kind = symbols::ascii(b) as u64;
+        let base64 = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => 64,
+        };
+        let base32 = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'2'..=b'7' => letter - b'2' + 26,
+            _ => 32,
+        };
+        kind |= (base64 as u64) << 8 | (base32 as u64) << 16;
+        kind |= match letter {
+            b'0'..=b'9' => (letter - b'0') as u64 | NIBBLE,
+            b'A'..=b'F' => (letter - b'A' + 10) as u64 | NIBBLE,
+            b'X' => CROSS,
+            b'G'..=b'Z' => 0,
+            _ => GAP,
+        } << 24;
+        if b == b'\n' || b == b'\r' {
+            kind |= WRAP;
+        }
+        if escapes::begins(b as char) {
+            kind |= ESCAPE;
+        }
+        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
+        {
+            table[b as usize] = kind;
+        }
+        b += 1;
+    }
+    table
+};
+/// Of the eight bits for hex: a digit, the `x` of a prefix, what may stand between digits.
+const NIBBLE: u64 = 0x10;
+const CROSS: u64 = 0x20;
+const GAP: u64 = 0x40;
+/// A line may be broken here inside an encoded text.
+const WRAP: u64 = 1 << 32;
+/// An escape or tag may begin here.
+const ESCAPE: u64 = 1 << 33;
+
+/// All lenses on one logical text.
+#[derive(Default)]
+pub(super) struct Disguises {
+    plain: Lens,
+    escapes: Escapes,
+    base64: Bits<6, 4>,
+    base32: Bits<5, 8>,
+    hex: Bits<4, 2>,
+    alive: usize,
+    found: Vec<Found>,
+    /// What was held before the last character.
+    before: Option<u64>,
+    /// The last byte was a backslash: `\x`.
+    backslash: bool,
+    /// Where the last character ended; a piece of the text ends there when the next one begins elsewhere.
+    end: u64,
+    new_piece: bool,
+    /// Ends and begins of pieces since the first thread was born.
+    seams: Vec<(u64, u64)>,
+}
+
+impl Disguises {
+    /// Forgets everything live: what follows is another text.
+    pub(super) fn restart(&mut self, engine: &Engine<'_>) {
+        self.with(engine, |this, find| this.clear(find));
+        self.before = None;
+        self.seams.clear();
+        self.begin_string();
+    }
+
+    fn clear(&mut self, find: &mut Find<'_>) {
+        self.plain.clear(find);
+        self.escapes.clear(find);
+        self.base64.end(find);
+        self.base32.end(find);
+        self.hex.end(find);
+        self.backslash = false;
+    }
+
+    /// A new piece of the same text begins.
+    pub(super) fn begin_string(&mut self) {
+        self.new_piece = true;
+    }
+
+    fn with<T>(&mut self, engine: &Engine<'_>, read: impl FnOnce(&mut Self, &mut Find<'_>) -> T) -> T {
+        let mut find = Find {
+            set: engine.set,
+            owners: engine.owners,
+            grams: engine.set.grams(),
+            at: 0,
+            alive: self.alive,
+            found: std::mem::take(&mut self.found),
+        };
+        let result = read(self, &mut find);
+        (self.alive, self.found) = (find.alive, find.found);
+        result
+    }
+
+    /// Reads ASCII up to and including the first byte that ends a match: then returns how much that was.
+    pub(super) fn ascii(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Option<usize> {
+        self.with(engine, |this, find| {
+            for (index, byte) in bytes.iter().enumerate() {
+                find.at = at.wrapping_add(index as u64);
+                this.byte(*byte, find);
+                if !find.found.is_empty() {
+                    return Some(index.saturating_add(1));
+                }
+            }
+            this.end = at.wrapping_add(bytes.len() as u64);
+            None
+        })
+    }
+
+    /// Reads one character that `len` bytes at `at` wrote.
+    pub(super) fn char(&mut self, engine: &Engine<'_>, c: char, at: u64, len: usize) {
+        self.with(engine, |this, find| {
+            find.at = at;
+            if c.is_ascii() {
+                this.byte(c as u8, find);
+            } else {
+                this.other(c, find);
+            }
+            this.end = at.wrapping_add(len as u64);
+        });
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8, find: &mut Find<'_>) {
+        let kind = KINDS.get(usize::from(byte)).copied().unwrap_or(0);
+        if find.alive > 0 || self.new_piece || self.before.is_some() {
+            self.note(find);
+        }
+        if self.escapes.awake || kind & ESCAPE != 0 {
+            self.escape(byte, find);
+        } else {
+            self.plain.symbol(kind as u8, find);
+        }
+        let (base64, base32, hex) = ((kind >> 8) as u8, (kind >> 16) as u8, kind >> 24 & 0xff);
+        if base64 < 64 {
+            self.base64.push(base64, find);
+        } else if kind & WRAP == 0 {
+            self.base64.end(find);
+        }
+        if base32 < 32 {
+            self.base32.push(base32, find);
+        } else if kind & WRAP == 0 {
+            self.base32.end(find);
+        }
+        if hex & NIBBLE != 0 {
+            self.hex.push(hex as u8 & 15, find);
+        } else if hex & GAP == 0 {
+            self.letter(hex, find);
+        }
+        self.backslash = byte == b'\\';
+        self.end = find.at.wrapping_add(1);
+    }
+
+    /// A letter that is no digit of hex: the `x` of a prefix, or the run ends.
+    #[inline]
+    fn letter(&mut self, hex: u64, find: &mut Find<'_>) {
+        if hex & CROSS != 0 && self.backslash {
+            return;
+        }
+        if hex & CROSS != 0 && self.hex.last() == Some(0) {
+            self.hex.undo();
+        } else {
+            self.hex.end(find);
+        }
+    }
+
+    #[cold]
+    fn escape(&mut self, byte: u8, find: &mut Find<'_>) {
+        self.escapes.wake(&self.plain, find);
+        self.escapes.char(char::from(byte), find);
+        self.plain.symbol(symbols::ascii(byte), find);
+        self.escapes.settle(&self.plain, find);
+    }
+
+    fn other(&mut self, c: char, find: &mut Find<'_>) {
+        self.note(find);
+        if self.escapes.awake {
+            self.escapes.char(c, find);
+        }
+        self.plain.char(c, find);
+        if self.escapes.awake {
+            self.escapes.settle(&self.plain, find);
+        }
+        // What takes no place may stand in an encoded text, too.
+        let mut vanishes = true;
+        super::fold::char(c, |_| vanishes = false);
+        if !vanishes {
+            self.base64.end(find);
+            self.base32.end(find);
+            self.hex.end(find);
+        }
+        self.backslash = false;
+    }
+
+    /// Before a character is read: what was held, and where pieces meet.
+    #[cold]
+    fn note(&mut self, find: &Find<'_>) {
+        self.before = if find.alive > 0 { self.first() } else { None };
+        if find.alive == 0 {
+            self.seams.clear();
+        } else if self.new_piece {
+            self.seams.push((self.end, find.at));
+        }
+        self.new_piece = false;
+    }
+
+    fn first(&self) -> Option<u64> {
+        let lenses = [
+            self.plain.live_from(),
+            self.escapes.live_from(),
+            self.base64.live_from(),
+            self.base32.live_from(),
+            self.hex.live_from(),
+        ];
+        lenses.into_iter().flatten().min()
+    }
+
+    /// From where on the stream is held.
+    pub(super) fn live_from(&self) -> Option<u64> {
+        if self.alive > 0 { self.first() } else { None }
+    }
+
+    /// As [`Disguises::live_from`], before the last character was read.
+    pub(super) fn live_from_before(&self) -> Option<u64> {
+        self.before
+    }
+
+    /// Moves the matches that end with the last character, unless it ended them in clear as well.
+    pub(super) fn take(&mut self, matches: &mut Vec<Match>) {
+        for found in std::mem::take(&mut self.found) {
+            if !matches.iter().any(|known| known.id == found.id) {
+                matches.push(Match { id: found.id, severity: found.severity, spans: self.spans(found.from) });
+            }
+        }
+    }
+
+    /// What is held of a match: one span for each piece of the text.
+    fn spans(&self, from: u64) -> Vec<(u64, u64)> {
+        let mut spans = Vec::new();
+        let mut begin = from;
+        for (end, next) in self.seams.iter().filter(|(_, next)| *next > from) {
+            spans.push((begin, *end));
+            begin = *next;
+        }
+        spans.push((begin, self.end));
+        spans
+    }
+}

@@ -1,0 +1,178 @@
+//! The patterns of all disguises, sorted; the control plane writes them, the filter searches them as they came.
+//!
+//! A match begins with its first [`GRAM`] symbols, a *gram*: a small filter over all grams says for nearly every place of
+//! ordinary text that nothing begins here. Where something may, two binary searches find the range of patterns, and
+//! each further symbol narrows it. So a pattern costs its own length and 16 bytes, not a state for each symbol.
+
+use super::{GRAM, MASK};
+
+/// A compiled table: patterns as `length u8, symbols`, and for each its entry.
+#[derive(Default)]
+pub(in crate::scan) struct Built {
+    pub(in crate::scan) pool: Vec<u8>,
+    pub(in crate::scan) entries: Vec<u32>,
+}
+
+/// Compiles the disguises of literals, in the order of the entries.
+pub(in crate::scan) fn build<'t>(literals: impl Iterator<Item = &'t str>) -> Built {
+    let mut all: Vec<(Vec<u8>, u32)> = Vec::new();
+    for (literal, entry) in literals.zip(0..) {
+        all.extend(super::symbols::patterns(literal).into_iter().map(|symbols| (symbols, entry)));
+    }
+    all.sort_unstable();
+    let mut built = Built::default();
+    for (symbols, entry) in all {
+        built.pool.push(u8::try_from(symbols.len()).unwrap_or(0));
+        built.pool.extend_from_slice(&symbols);
+        built.entries.push(entry);
+    }
+    built
+}
+
+/// A loaded table.
+#[derive(Default)]
+pub(in crate::scan) struct Table {
+    pool: Vec<u8>,
+    /// Where each pattern's symbols begin.
+    starts: Vec<u32>,
+    /// The first symbols of each.
+    grams: Vec<u64>,
+    entries: Vec<u32>,
+}
+
+impl Table {
+    /// Takes over what was loaded; `None` when it is no table over so many entries.
+    pub(in crate::scan) fn load(pool: Vec<u8>, entries: Vec<u32>, count: usize) -> Option<Self> {
+        let mut table = Self { pool, starts: Vec::new(), grams: Vec::new(), entries };
+        table.starts.reserve_exact(table.entries.len());
+        table.grams.reserve_exact(table.entries.len());
+        let (mut at, mut last): (usize, &[u8]) = (0, &[]);
+        for entry in &table.entries {
+            let len = usize::from(*table.pool.get(at)?);
+            let start = at.checked_add(1)?;
+            at = start.checked_add(len)?;
+            let symbols = table.pool.get(start..at)?;
+            if len < GRAM || symbols < last || symbols.contains(&0) || *entry as usize >= count {
+                return None;
+            }
+            last = symbols;
+            table.starts.push(u32::try_from(start).ok()?);
+            table.grams.push(symbols.iter().take(GRAM).fold(0, |gram, symbol| gram << 8 | u64::from(*symbol)));
+        }
+        (at == table.pool.len()).then_some(table)
+    }
+
+    pub(super) fn grams(&self) -> &[u64] {
+        &self.grams
+    }
+
+    /// Whether a pattern has symbols beyond ASCII.
+    pub(super) fn wide(&self) -> bool {
+        !self.pool.is_ascii() && (0..self.starts.len()).any(|index| !self.symbols(index as u32).is_ascii())
+    }
+
+    fn symbols(&self, index: u32) -> &[u8] {
+        let start = self.starts.get(index as usize).map_or(0, |start| *start as usize);
+        let len = self.pool.get(start.wrapping_sub(1)).map_or(0, |len| usize::from(*len));
+        self.pool.get(start..start.saturating_add(len)).unwrap_or_default()
+    }
+
+    /// The patterns that begin with a gram.
+    pub(super) fn find(&self, gram: u64) -> Option<(u32, u32)> {
+        let gram = gram & MASK;
+        let low = self.grams.partition_point(|one| *one < gram);
+        let rest = self.grams.get(low..).unwrap_or_default();
+        let count = rest.partition_point(|one| *one == gram);
+        (count > 0).then_some((low as u32, low.saturating_add(count) as u32))
+    }
+
+    /// Those of a range whose symbol at `depth` is this one.
+    pub(super) fn narrow(&self, (low, high): (u32, u32), depth: u8, symbol: u8) -> Option<(u32, u32)> {
+        let at = |index: u32| self.symbols(index).get(usize::from(depth)).copied().unwrap_or(0);
+        let first = partition(low, high, |index| at(index) < symbol);
+        let last = partition(first, high, |index| at(index) <= symbol);
+        (first < last).then_some((first, last))
+    }
+
+    /// The entries whose pattern ends after `depth` symbols: of a sorted range, they are its first.
+    pub(super) fn ends(&self, (low, high): (u32, u32), depth: u8) -> impl Iterator<Item = u32> {
+        (low..high)
+            .take_while(move |index| self.symbols(*index).len() == usize::from(depth))
+            .filter_map(|index| self.entries.get(index as usize).copied())
+    }
+
+    pub(in crate::scan) fn memory_bytes(&self) -> usize {
+        let words = self.starts.capacity().saturating_add(self.entries.capacity()).saturating_mul(4);
+        self.pool.capacity().saturating_add(words).saturating_add(self.grams.capacity().saturating_mul(8))
+    }
+}
+
+fn partition(mut low: u32, mut high: u32, before: impl Fn(u32) -> bool) -> u32 {
+    while low < high {
+        let middle = low.midpoint(high);
+        if before(middle) {
+            low = middle.saturating_add(1);
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// Which grams there are: two bits each in a table of 32 bits a gram, so that three in a thousand others pass.
+#[derive(Default)]
+pub(in crate::scan) struct Grams {
+    bits: Vec<u64>,
+    shift: u32,
+    /// Whether any pattern has symbols beyond ASCII.
+    pub(super) wide: bool,
+}
+
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Grams {
+    pub(in crate::scan) fn new<'t>(tables: impl Iterator<Item = &'t Table> + Clone) -> Self {
+        let count = tables.clone().fold(0usize, |sum, table| sum.saturating_add(table.grams.len()));
+        if count == 0 {
+            return Self::default();
+        }
+        let size = count.saturating_mul(32).next_power_of_two().clamp(1 << 12, 1 << 26);
+        let wide = tables.clone().any(Table::wide);
+        let mut new = Self { bits: vec![0; size >> 6], shift: 64u32.saturating_sub(size.ilog2()), wide };
+        for gram in tables.flat_map(Table::grams) {
+            for at in new.places(*gram) {
+                if let Some(word) = new.bits.get_mut((at >> 6) as usize) {
+                    *word |= 1 << (at & 63);
+                }
+            }
+        }
+        new
+    }
+
+    /// Whether there is nothing to find.
+    pub(in crate::scan) fn is_empty(&self) -> bool {
+        self.bits.is_empty()
+    }
+
+    #[inline]
+    fn places(&self, gram: u64) -> [u64; 2] {
+        let hash = (gram & MASK).wrapping_mul(SPREAD);
+        [hash.wrapping_shr(self.shift), (hash << 24).wrapping_mul(SPREAD).wrapping_shr(self.shift)]
+    }
+
+    #[inline]
+    fn bit(&self, at: u64) -> bool {
+        self.bits.get((at >> 6) as usize).is_some_and(|word| word >> (at & 63) & 1 != 0)
+    }
+
+    /// Whether the last symbols of a window may be a gram.
+    #[inline]
+    pub(super) fn maybe(&self, window: u64) -> bool {
+        let [first, second] = self.places(window);
+        self.bit(first) && self.bit(second)
+    }
+
+    pub(in crate::scan) fn memory_bytes(&self) -> usize {
+        self.bits.capacity().saturating_mul(8)
+    }
+}
