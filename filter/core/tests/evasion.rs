@@ -16,7 +16,7 @@ use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
 use partywall_core::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect, Segment};
 use partywall_core::tenant::TenantId;
-use proptest::prelude::*;
+
 use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
@@ -175,5 +175,86 @@ fn every_disguise_is_found_at_every_split() {
         }
         let own = run(scanner(&set, Media::Text, OnDetect::Block), disguises("Acme Orchid Ltd")[0].1.as_bytes(), []);
         assert_eq!(own.1, None);
+    }
+}
+
+/// Random numbers for corpora, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % below
+    }
+
+    fn word(&mut self) -> String {
+        const SYLLABLES: &[&str] = &[
+            "ba", "kor", "len", "mi", "sta", "ver", "don", "fal", "gra", "hel", "jun", "per", "quil", "ros", "tan", "wex", "yar",
+            "zed", "bor", "cas", "der", "ing", "ton", "son", "man", "ent", "pro", "con", "ter", "ion",
+        ];
+        (0..2 + self.below(2)).map(|_| SYLLABLES[self.below(SYLLABLES.len())]).collect()
+    }
+}
+
+/// Names, codes, hosts, keys and numbers, as operators fingerprint them.
+fn literals(count: usize) -> Vec<String> {
+    let mut r = Random(1);
+    (0..count)
+        .map(|n| match n % 7 {
+            0 => format!("Project {} {}", r.word(), r.word()),
+            1 => format!("{} {} {}", r.word(), r.word(), r.word()),
+            2 => format!("Invoice {}-{:06}", r.word(), r.below(1_000_000)),
+            3 => format!("db{}.{}.{}.example", r.below(90), r.word(), r.word()),
+            4 => format!("sk_live_{:08x}{:08x}", r.below(1 << 31), r.below(1 << 31)),
+            5 => format!("4{:03} {:04} {:04} {:04}", r.below(1000), r.below(10_000), r.below(10_000), r.below(10_000)),
+            _ => format!("{}{}", r.word(), r.word()),
+        })
+        .collect()
+}
+
+fn many(literals: &[String]) -> Rc<FingerprintSet> {
+    set(literals.iter().map(|text| (text.as_str(), "beta")))
+}
+
+/// The project's own documents: English, tables, code, JSON, URLs.
+fn documents() -> String {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut paths: Vec<_> = std::fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+}
+
+/// `cargo test --release -p partywall-core --test evasion -- --ignored --nocapture speed`
+#[test]
+#[ignore = "measures; wants a release build and a quiet machine"]
+fn speed_and_hold_back() {
+    let set = many(&literals(10_000));
+    println!("{} bytes a literal", set.memory_bytes() / 10_000);
+    let text = documents().repeat(8);
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..15 {
+        for (evasion, times) in [Evasion::Plain, Evasion::Strict].into_iter().zip(&mut times) {
+            let start = std::time::Instant::now();
+            let mut scanner = scanner(&set, Media::Text, OnDetect::Alert).evasion(evasion);
+            text.as_bytes().chunks(16 << 10).for_each(|chunk| drop(scanner.push(chunk, false)));
+            times.push(start.elapsed().as_secs_f64());
+            assert!(scanner.hits().is_empty(), "{:?}", scanner.hits());
+        }
+    }
+    let [plain, strict] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        text.len() as f64 / times[7] / 1e6
+    });
+    println!("{plain:.0} MB/s plain, {strict:.0} MB/s strict: {:.2}", strict / plain);
+    for evasion in [Evasion::Plain, Evasion::Strict] {
+        let mut scanner = scanner(&set, Media::Text, OnDetect::Block).evasion(evasion);
+        let (mut sum, mut most) = (0, 0);
+        let text = documents();
+        for byte in text.as_bytes().chunks(1) {
+            scanner.push(byte, false);
+            sum += scanner.held();
+            most = most.max(scanner.held());
+        }
+        println!("{evasion:?}: {:.2} bytes held on average, at most {most}", sum as f64 / text.len() as f64);
     }
 }

@@ -52,6 +52,26 @@ impl<const BITS: u32, const GROUP: usize> Bits<BITS, GROUP> {
         self.awake = 0;
     }
 
+    /// How many characters of this run were read.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        self.awake != 0
+    }
+
+    /// Where it is, while no lens is awake.
+    pub(super) fn mark(&self) -> (u64, [u8; 16], u32) {
+        (self.word, self.last, self.count)
+    }
+
+    /// Goes back to where no lens was awake.
+    pub(super) fn back(&mut self, mark: (u64, [u8; 16], u32), find: &mut Find<'_>) {
+        self.sleep(find);
+        (self.word, self.last, self.count) = mark;
+    }
+
     /// Takes back the last character: the `0` of `0x`.
     pub(super) fn undo(&mut self) {
         self.word >>= BITS;

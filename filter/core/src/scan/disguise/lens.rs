@@ -20,8 +20,8 @@ struct Thread {
 /// One way to read a stream.
 #[derive(Clone, Default)]
 pub(super) struct Lens {
-    /// The last eight symbols.
-    window: u64,
+    /// The last eight symbols, the last one in the highest byte.
+    pub(super) window: u64,
     /// A UTF-8 sequence on its way, and how many bytes it lacks.
     sequence: u32,
     missing: u8,
@@ -46,7 +46,7 @@ impl Lens {
 
     /// Whether what follows means the same to both.
     pub(super) fn agrees(&self, other: &Self) -> bool {
-        (self.window ^ other.window) & super::MASK == 0 && self.missing == 0 && self.threads == other.threads
+        (self.window ^ other.window) >> super::SHIFT == 0 && self.missing == 0 && self.threads == other.threads
     }
 
     /// Where the first thread was born: they are in the order of their birth.
@@ -60,7 +60,7 @@ impl Lens {
         if symbol == 0 {
             return;
         }
-        self.window = self.window << 8 | u64::from(symbol);
+        self.window = self.window >> 8 | u64::from(symbol) << 56;
         if !self.threads.is_empty() {
             self.step(symbol, find);
         }

@@ -15,8 +15,10 @@
 
 mod bits;
 mod escapes;
+mod kinds;
 mod lens;
 mod lookalikes;
+mod quick;
 mod symbols;
 mod table;
 
@@ -27,12 +29,13 @@ use super::set::FingerprintSet;
 use crate::record::Severity;
 use bits::Bits;
 use escapes::Escapes;
+use kinds::{CROSS, ESCAPE, GAP, KINDS, NIBBLE, WRAP};
 use lens::Lens;
 
 /// How many symbols it takes until a text may be a disguised literal.
 pub(super) const GRAM: usize = 6;
-/// The bits of a gram.
-const MASK: u64 = (1 << (8 * GRAM)) - 1;
+/// A window is eight symbols; its last ones are a gram.
+const SHIFT: u32 = 64 - 8 * GRAM as u32;
 
 /// A text without separators, its look-alikes and leetspeak undone: what disguises are searched in.
 pub fn symbols(text: &str) -> String {
@@ -58,57 +61,6 @@ struct Find<'f> {
     alive: usize,
     found: Vec<Found>,
 }
-
-/// What an ASCII byte is to each lens: `flags | hex:8 | base32:8 | base64:8 | symbol:8`.
-const KINDS: [u64; 128] = {
-    let mut table = [0u64; 128];
-    let mut b = 0u8;
-    while b < 128 {
-        let letter = b.to_ascii_uppercase();
-        let mut kind = symbols::ascii(b) as u64;
-        let base64 = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => 64,
-        };
-        let base32 = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'2'..=b'7' => letter - b'2' + 26,
-            _ => 32,
-        };
-        kind |= (base64 as u64) << 8 | (base32 as u64) << 16;
-        kind |= match letter {
-            b'0'..=b'9' => (letter - b'0') as u64 | NIBBLE,
-            b'A'..=b'F' => (letter - b'A' + 10) as u64 | NIBBLE,
-            b'X' => CROSS,
-            b'G'..=b'Z' => 0,
-            _ => GAP,
-        } << 24;
-        if b == b'\n' || b == b'\r' {
-            kind |= WRAP;
-        }
-        if escapes::begins(b as char) {
-            kind |= ESCAPE;
-        }
-        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
-        {
-            table[b as usize] = kind;
-        }
-        b += 1;
-    }
-    table
-};
-/// Of the eight bits for hex: a digit, the `x` of a prefix, what may stand between digits.
-const NIBBLE: u64 = 0x10;
-const CROSS: u64 = 0x20;
-const GAP: u64 = 0x40;
-/// A line may be broken here inside an encoded text.
-const WRAP: u64 = 1 << 32;
-/// An escape or tag may begin here.
-const ESCAPE: u64 = 1 << 33;
 
 /// All lenses on one logical text.
 #[derive(Default)]
@@ -171,14 +123,21 @@ impl Disguises {
     /// Reads ASCII up to and including the first byte that ends a match: then returns how much that was.
     pub(super) fn ascii(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Option<usize> {
         self.with(engine, |this, find| {
-            for (index, byte) in bytes.iter().enumerate() {
-                find.at = at.wrapping_add(index as u64);
+            let mut done = 0usize;
+            while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+                let here = at.wrapping_add(done as u64);
+                if !this.is_busy(find) {
+                    let block = rest.get(..quick::BLOCK).unwrap_or(rest);
+                    done = done.saturating_add(this.quick(block, here, find));
+                }
+                let Some(byte) = bytes.get(done) else { break };
+                find.at = at.wrapping_add(done as u64);
                 this.byte(*byte, find);
+                done = done.saturating_add(1);
                 if !find.found.is_empty() {
-                    return Some(index.saturating_add(1));
+                    return Some(done);
                 }
             }
-            this.end = at.wrapping_add(bytes.len() as u64);
             None
         })
     }
@@ -207,7 +166,16 @@ impl Disguises {
         } else {
             self.plain.symbol(kind as u8, find);
         }
-        let (base64, base32, hex) = ((kind >> 8) as u8, (kind >> 16) as u8, kind >> 24 & 0xff);
+        self.encoded(kind, find);
+        self.digit(kind, find);
+        self.backslash = byte == b'\\';
+        self.end = find.at.wrapping_add(1);
+    }
+
+    /// Base64 and base32.
+    #[inline]
+    fn encoded(&mut self, kind: u64, find: &mut Find<'_>) {
+        let (base64, base32) = ((kind >> 8) as u8, (kind >> 16) as u8);
         if base64 < 64 {
             self.base64.push(base64, find);
         } else if kind & WRAP == 0 {
@@ -218,22 +186,16 @@ impl Disguises {
         } else if kind & WRAP == 0 {
             self.base32.end(find);
         }
-        if hex & NIBBLE != 0 {
-            self.hex.push(hex as u8 & 15, find);
-        } else if hex & GAP == 0 {
-            self.letter(hex, find);
-        }
-        self.backslash = byte == b'\\';
-        self.end = find.at.wrapping_add(1);
     }
 
-    /// A letter that is no digit of hex: the `x` of a prefix, or the run ends.
+    /// Hex: a digit, the `x` of a prefix, something that may stand between digits, or the run ends.
     #[inline]
-    fn letter(&mut self, hex: u64, find: &mut Find<'_>) {
-        if hex & CROSS != 0 && self.backslash {
-            return;
-        }
-        if hex & CROSS != 0 && self.hex.last() == Some(0) {
+    fn digit(&mut self, kind: u64, find: &mut Find<'_>) {
+        let hex = kind >> 24 & 0xff;
+        if hex & NIBBLE != 0 {
+            self.hex.push(hex as u8 & 15, find);
+        } else if hex & GAP != 0 || (hex & CROSS != 0 && self.backslash) {
+        } else if hex & CROSS != 0 && self.hex.last() == Some(0) {
             self.hex.undo();
         } else {
             self.hex.end(find);

@@ -90,7 +90,7 @@ pub(super) fn patterns(literal: &str) -> Vec<Vec<u8>> {
         let backwards = |text: &str| self::text(&text.chars().rev().collect::<String>());
         all.extend([backwards(literal), text(&rotated), backwards(&rotated)]);
     }
-    all.retain(|symbols| (super::GRAM..=fold::MAX).contains(&symbols.len()));
+    all.retain(|symbols| (super::GRAM + 2..=fold::MAX).contains(&symbols.len()));
     all.sort_unstable();
     all.dedup();
     all

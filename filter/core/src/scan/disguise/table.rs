@@ -4,7 +4,7 @@
 //! ordinary text that nothing begins here. Where something may, two binary searches find the range of patterns, and
 //! each further symbol narrows it. So a pattern costs its own length and 16 bytes, not a state for each symbol.
 
-use super::{GRAM, MASK};
+use super::{GRAM, SHIFT};
 
 /// A compiled table: patterns as `length u8, symbols`, and for each its entry.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(in crate::scan) struct Table {
     pool: Vec<u8>,
     /// Where each pattern's symbols begin.
     starts: Vec<u32>,
-    /// The first symbols of each.
+    /// The first symbols of each, the first one in the highest byte, so that they are sorted, too.
     grams: Vec<u64>,
     entries: Vec<u32>,
 }
@@ -52,18 +52,20 @@ impl Table {
             let start = at.checked_add(1)?;
             at = start.checked_add(len)?;
             let symbols = table.pool.get(start..at)?;
-            if len < GRAM || symbols < last || symbols.contains(&0) || *entry as usize >= count {
+            if len <= GRAM || symbols < last || symbols.contains(&0) || *entry as usize >= count {
                 return None;
             }
             last = symbols;
             table.starts.push(u32::try_from(start).ok()?);
-            table.grams.push(symbols.iter().take(GRAM).fold(0, |gram, symbol| gram << 8 | u64::from(*symbol)));
+            table.grams.push(gram(symbols));
         }
         (at == table.pool.len()).then_some(table)
     }
 
-    pub(super) fn grams(&self) -> &[u64] {
-        &self.grams
+    /// Windows whose last symbols are a pattern's first gram, and the one after it.
+    fn windows(&self) -> impl Iterator<Item = u64> {
+        let all = (0..self.starts.len()).map(|index| self.symbols(index as u32));
+        all.flat_map(|symbols| [symbols, symbols.get(1..).unwrap_or_default()]).map(|from| gram(from).swap_bytes())
     }
 
     /// Whether a pattern has symbols beyond ASCII.
@@ -77,9 +79,9 @@ impl Table {
         self.pool.get(start..start.saturating_add(len)).unwrap_or_default()
     }
 
-    /// The patterns that begin with a gram.
-    pub(super) fn find(&self, gram: u64) -> Option<(u32, u32)> {
-        let gram = gram & MASK;
+    /// The patterns that begin with a window's last symbols.
+    pub(super) fn find(&self, window: u64) -> Option<(u32, u32)> {
+        let gram = (window >> SHIFT).swap_bytes() >> SHIFT;
         let low = self.grams.partition_point(|one| *one < gram);
         let rest = self.grams.get(low..).unwrap_or_default();
         let count = rest.partition_point(|one| *one == gram);
@@ -107,6 +109,10 @@ impl Table {
     }
 }
 
+fn gram(symbols: &[u8]) -> u64 {
+    symbols.iter().take(GRAM).fold(0, |gram, symbol| gram << 8 | u64::from(*symbol))
+}
+
 fn partition(mut low: u32, mut high: u32, before: impl Fn(u32) -> bool) -> u32 {
     while low < high {
         let middle = low.midpoint(high);
@@ -119,7 +125,8 @@ fn partition(mut low: u32, mut high: u32, before: impl Fn(u32) -> bool) -> u32 {
     low
 }
 
-/// Which grams there are: two bits each in a table of 32 bits a gram, so that three in a thousand others pass.
+/// Which grams there are, of each pattern its first and the one a symbol later: two bits each in a table of 32 bits a gram, so that
+/// three in a thousand others pass.
 #[derive(Default)]
 pub(in crate::scan) struct Grams {
     bits: Vec<u64>,
@@ -136,11 +143,11 @@ impl Grams {
         if count == 0 {
             return Self::default();
         }
-        let size = count.saturating_mul(32).next_power_of_two().clamp(1 << 12, 1 << 26);
+        let size = count.saturating_mul(64).next_power_of_two().clamp(1 << 12, 1 << 26);
         let wide = tables.clone().any(Table::wide);
         let mut new = Self { bits: vec![0; size >> 6], shift: 64u32.saturating_sub(size.ilog2()), wide };
-        for gram in tables.flat_map(Table::grams) {
-            for at in new.places(*gram) {
+        for window in tables.flat_map(Table::windows) {
+            for at in new.places(window) {
                 if let Some(word) = new.bits.get_mut((at >> 6) as usize) {
                     *word |= 1 << (at & 63);
                 }
@@ -155,8 +162,8 @@ impl Grams {
     }
 
     #[inline]
-    fn places(&self, gram: u64) -> [u64; 2] {
-        let hash = (gram & MASK).wrapping_mul(SPREAD);
+    fn places(&self, window: u64) -> [u64; 2] {
+        let hash = (window >> SHIFT).wrapping_mul(SPREAD);
         [hash.wrapping_shr(self.shift), (hash << 24).wrapping_mul(SPREAD).wrapping_shr(self.shift)]
     }
 

@@ -1,0 +1,183 @@
+//! The quick way through text in which nothing begins.
+//!
+//! Ordinary text has nothing alive, no escape, and no gram of a pattern. A block of it becomes dense symbols and two masks; every
+//! second place of the symbols is looked up (the filter knows each pattern's first gram and the one after it), and only runs
+//! of eight characters that may be encoded text go through the other lenses. It stops where more than that is needed;
+//! both ways leave the same state.
+
+use super::kinds::{KINDS, QUICK, QUICK_BREAK, QUICK_ENCODED, QUICK_ESCAPE};
+use super::{Disguises, Find};
+
+/// The most bytes that are read at once.
+pub(super) const BLOCK: usize = 64;
+/// The shortest run in which something encoded may begin.
+const RUN: u32 = 8;
+/// Room for the symbols before the block.
+const BEFORE: usize = 8;
+
+/// A block's bytes as the lenses see them.
+struct Block {
+    symbols: [u8; BEFORE + BLOCK],
+    count: usize,
+    flags: [u8; BLOCK],
+}
+
+/// One bit of each of eight flags.
+#[inline]
+fn gather(flags: u64, bit: u32) -> u64 {
+    (flags >> bit & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// The places from which on eight bits are set.
+#[inline]
+fn long(mask: u64) -> u64 {
+    let two = mask & mask >> 1;
+    let four = two & two >> 2;
+    four & four >> 4
+}
+
+fn window(symbols: &[u8], at: usize) -> u64 {
+    let eight = symbols.get(at..at.wrapping_add(8)).and_then(|eight| eight.first_chunk::<8>());
+    eight.map_or(0, |eight| u64::from_le_bytes(*eight))
+}
+
+impl Block {
+    #[inline]
+    fn new(before: u64, bytes: &[u8]) -> Self {
+        let mut block = Self { symbols: [0; BEFORE + BLOCK], count: 0, flags: [0; BLOCK] };
+        if let Some(first) = block.symbols.first_chunk_mut() {
+            *first = before.to_le_bytes();
+        }
+        for (byte, flags) in bytes.iter().zip(&mut block.flags) {
+            let kind = QUICK.get(usize::from(*byte)).copied().unwrap_or(0);
+            let symbol = kind as u8;
+            *flags = (kind >> 8) as u8;
+            if let Some(slot) = block.symbols.get_mut(block.count.wrapping_add(BEFORE)) {
+                *slot = symbol;
+            }
+            block.count = block.count.wrapping_add(usize::from(symbol != 0));
+        }
+        block
+    }
+
+    /// Which symbol completes a gram, if any.
+    #[inline]
+    fn gram(&self, find: &Find<'_>) -> Option<usize> {
+        let last = self.count.checked_sub(1)?;
+        let mut at = 1;
+        while at < last {
+            if let Some(found) = self.look(at, find) {
+                return Some(found);
+            }
+            at = at.wrapping_add(2);
+        }
+        self.look(last, find)
+    }
+
+    #[inline]
+    fn look(&self, at: usize, find: &Find<'_>) -> Option<usize> {
+        let window = window(&self.symbols, at.wrapping_add(1));
+        if find.grams.maybe(window) { confirm(window, at, find) } else { None }
+    }
+
+    fn mask(&self, bit: u32) -> u64 {
+        let eights = self.flags.chunks_exact(8).filter_map(|eight| eight.first_chunk::<8>());
+        eights.rev().fold(0, |mask, eight| mask << 8 | gather(u64::from_le_bytes(*eight), bit))
+    }
+}
+
+/// The filter passes what it must and a little more.
+#[cold]
+fn confirm(window: u64, at: usize, find: &Find<'_>) -> Option<usize> {
+    let known = |window| find.set.segments().iter().any(|segment| segment.disguises.find(window).is_some());
+    match at.checked_sub(1) {
+        Some(before) if known(window << 8) => Some(before),
+        _ => known(window).then_some(at),
+    }
+}
+
+impl Disguises {
+    /// Whether every byte must be looked at.
+    pub(super) fn is_busy(&self, find: &Find<'_>) -> bool {
+        let awake = self.base64.is_awake() || self.base32.is_awake() || self.hex.is_awake();
+        find.alive > 0 || self.escapes.awake || awake
+    }
+
+    /// Reads the begin of a block as far as nothing in it needs a closer look. Returns how many bytes that was.
+    pub(super) fn quick(&mut self, bytes: &[u8], at: u64, find: &mut Find<'_>) -> usize {
+        let block = Block::new(self.plain.window, bytes);
+        let whole = 1u64.checked_shl(bytes.len() as u32).unwrap_or(0).wrapping_sub(1);
+        let escapes = block.mask(QUICK_ESCAPE) & whole;
+        if escapes != 0 {
+            let first = bytes.get(..escapes.trailing_zeros() as usize).unwrap_or_default();
+            return if first.is_empty() { 0 } else { self.quick(first, at, find) };
+        }
+        if let Some(symbol) = block.gram(find) {
+            let mut symbols = 0usize;
+            let first = bytes.iter().position(|byte| {
+                symbols = symbols.wrapping_add(usize::from(super::symbols::ascii(*byte) != 0));
+                symbols > symbol
+            });
+            let first = bytes.get(..first.unwrap_or(0)).unwrap_or_default();
+            return if first.is_empty() { 0 } else { self.quick(first, at, find) };
+        }
+        let marks = (self.base64.mark(), self.base32.mark(), self.hex.mark());
+        self.encoded_runs(bytes, at, block.mask(QUICK_ENCODED) & whole, find);
+        self.hex_runs(bytes, at, !block.mask(QUICK_BREAK) & whole, find);
+        if find.alive > 0 || !find.found.is_empty() {
+            self.base64.back(marks.0, find);
+            self.base32.back(marks.1, find);
+            self.hex.back(marks.2, find);
+            find.found.clear();
+            return 0;
+        }
+        self.plain.window = window(&block.symbols, block.count);
+        (self.before, self.new_piece, self.backslash) = (None, false, false);
+        self.seams.clear();
+        self.end = at.wrapping_add(bytes.len() as u64);
+        bytes.len()
+    }
+
+    /// Base64, and base32, whose characters are among those of base64.
+    #[inline]
+    fn encoded_runs(&mut self, bytes: &[u8], at: u64, mask: u64, find: &mut Find<'_>) {
+        let len = bytes.len() as u32;
+        let begin = skip(mask, len, self.base64.count());
+        if begin > 0 {
+            self.base64.end(find);
+            self.base32.end(find);
+        }
+        for (byte, index) in bytes.iter().zip(0u64..).skip(begin as usize) {
+            find.at = at.wrapping_add(index);
+            self.encoded(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+        }
+    }
+
+    /// Hex, with whatever may stand between its digits.
+    #[inline]
+    fn hex_runs(&mut self, bytes: &[u8], at: u64, mask: u64, find: &mut Find<'_>) {
+        let len = bytes.len() as u32;
+        let begin = skip(mask, len, self.hex.count());
+        if begin > 0 {
+            self.hex.end(find);
+        }
+        for (byte, index) in bytes.iter().zip(0u64..).skip(begin as usize) {
+            find.at = at.wrapping_add(index);
+            self.digit(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+        }
+    }
+}
+
+/// How many bytes of a block only end the run that was there and hold no long run; what follows is in a run or before one.
+#[inline]
+fn skip(mask: u64, len: u32, carried: u32) -> u32 {
+    let first = mask.trailing_ones().min(len);
+    if first == len || (carried > 0 && first.saturating_add(carried) >= RUN) {
+        return 0;
+    }
+    match long(mask) {
+        // The last, short run: it may go on.
+        0 => len.saturating_sub((mask << (64u32.saturating_sub(len) & 63)).leading_ones().min(len)),
+        long => long.trailing_zeros(),
+    }
+}
