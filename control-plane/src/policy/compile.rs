@@ -190,6 +190,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             fingerprint_check: policy.leakage_detection.enabled && scan.fingerprint_check,
             action_on_detect: scan.action_on_detect,
             hold_back: scan.hold_back,
+            evasion: scan.evasion,
         },
         segments: Vec::new(),
         removed: Vec::new(),

@@ -152,6 +152,12 @@ pub(super) const ROWS: &[Row] = &[
         "exact",
         "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
     ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.evasion",
+        Kind::Choice(&[("strict", None), ("plain", None)]),
+        "strict",
+        "`strict`: literals are found in disguise, too (base64, base32, hex, percent-encoding, character references, rot13, reversed, spaced out, leetspeak, look-alikes, markup between letters). `plain`: only in clear.",
+    ),
     later("leakage_detection.context_validation", "context validation"),
     key("leakage_detection.statistical_monitoring", Kind::Map, "", "Whose results retrieval brings."),
     key(

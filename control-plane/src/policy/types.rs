@@ -78,12 +78,18 @@ pub struct OutputScan {
     pub fingerprint_check: bool,
     pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
     pub hold_back: partywall_core::snapshot::wire::HoldBack,
+    pub evasion: partywall_core::snapshot::wire::Evasion,
 }
 
 impl Default for OutputScan {
     fn default() -> Self {
-        use partywall_core::snapshot::wire::{HoldBack, OnDetect};
-        Self { fingerprint_check: true, action_on_detect: OnDetect::Block, hold_back: HoldBack::Exact }
+        use partywall_core::snapshot::wire::{Evasion, HoldBack, OnDetect};
+        Self {
+            fingerprint_check: true,
+            action_on_detect: OnDetect::Block,
+            hold_back: HoldBack::Exact,
+            evasion: Evasion::Strict,
+        }
     }
 }
 

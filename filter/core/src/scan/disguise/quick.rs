@@ -142,14 +142,20 @@ impl Disguises {
     #[inline]
     fn encoded_runs(&mut self, bytes: &[u8], at: u64, mask: u64, find: &mut Find<'_>) {
         let len = bytes.len() as u32;
-        let begin = skip(mask, len, self.base64.count());
-        if begin > 0 {
-            self.base64.end(find);
-            self.base32.end(find);
-        }
-        for (byte, index) in bytes.iter().zip(0u64..).skip(begin as usize) {
-            find.at = at.wrapping_add(index);
-            self.encoded(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+        let mut done = 0;
+        while done < len {
+            let rest = mask.checked_shr(done).unwrap_or(0);
+            let gap = skip(rest, len.wrapping_sub(done), self.base64.count());
+            if gap > 0 {
+                self.base64.end(find);
+                self.base32.end(find);
+            }
+            let from = done.wrapping_add(gap);
+            done = from.wrapping_add((mask.checked_shr(from).unwrap_or(0)).trailing_ones()).min(len);
+            for (byte, index) in bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..) {
+                find.at = at.wrapping_add(index);
+                self.encoded(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+            }
         }
     }
 
@@ -157,13 +163,19 @@ impl Disguises {
     #[inline]
     fn hex_runs(&mut self, bytes: &[u8], at: u64, mask: u64, find: &mut Find<'_>) {
         let len = bytes.len() as u32;
-        let begin = skip(mask, len, self.hex.count());
-        if begin > 0 {
-            self.hex.end(find);
-        }
-        for (byte, index) in bytes.iter().zip(0u64..).skip(begin as usize) {
-            find.at = at.wrapping_add(index);
-            self.digit(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+        let mut done = 0;
+        while done < len {
+            let rest = mask.checked_shr(done).unwrap_or(0);
+            let gap = skip(rest, len.wrapping_sub(done), self.hex.count());
+            if gap > 0 {
+                self.hex.end(find);
+            }
+            let from = done.wrapping_add(gap);
+            done = from.wrapping_add((mask.checked_shr(from).unwrap_or(0)).trailing_ones()).min(len);
+            for (byte, index) in bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..) {
+                find.at = at.wrapping_add(index);
+                self.digit(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
+            }
         }
     }
 }
@@ -172,7 +184,7 @@ impl Disguises {
 #[inline]
 fn skip(mask: u64, len: u32, carried: u32) -> u32 {
     let first = mask.trailing_ones().min(len);
-    if first == len || (carried > 0 && first.saturating_add(carried) >= RUN) {
+    if first == len || (first > 0 && carried > 0 && first.saturating_add(carried) >= RUN) {
         return 0;
     }
     match long(mask) {
