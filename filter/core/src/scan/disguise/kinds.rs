@@ -54,8 +54,8 @@ pub(super) const WRAP: u64 = 1 << 32;
 pub(super) const ESCAPE: u64 = 1 << 33;
 
 /// What the quick way needs to know of a byte: `flags:8 | symbol:8`.
-pub(super) const QUICK: [u16; 128] = {
-    let mut table = [0u16; 128];
+pub(super) const QUICK: [u16; 256] = {
+    let mut table = [0u16; 256];
     let mut b = 0usize;
     while b < 128 {
         #[allow(clippy::indexing_slicing)] // evaluated by the compiler

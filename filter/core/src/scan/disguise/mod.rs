@@ -5,7 +5,7 @@
 //!
 //! | lens | what it reads |
 //! |---|---|
-//! | plain | the text itself: separators, leetspeak and look-alikes are gone in the symbols; the patterns are the literal, its rot13, and both reversed |
+//! | plain | the text itself: separators, leetspeak and look-alikes are gone in the symbols; the patterns are the literal, the literal reversed, and its rot13 |
 //! | escapes | percent-encoding, character references and backslash escapes decoded, tags left out |
 //! | base64 × 4, base32 × 8, hex × 2 | what the characters encode, at every alignment |
 //!

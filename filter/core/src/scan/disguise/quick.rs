@@ -2,7 +2,7 @@
 //!
 //! Ordinary text has nothing alive, no escape, and no gram of a pattern. A block of it becomes dense symbols and two masks; every
 //! second place of the symbols is looked up (the filter knows each pattern's first gram and the one after it), and only runs
-//! of eight characters that may be encoded text go through the other lenses. It stops where more than that is needed;
+//! that are long enough for encoded text go through the other lenses. It stops where more than that is needed;
 //! both ways leave the same state.
 
 use super::kinds::{KINDS, QUICK, QUICK_BREAK, QUICK_ENCODED, QUICK_ESCAPE};
@@ -10,14 +10,15 @@ use super::{Disguises, Find};
 
 /// The most bytes that are read at once.
 pub(super) const BLOCK: usize = 64;
-/// The shortest run in which something encoded may begin.
-const RUN: u32 = 8;
+/// The shortest runs that eight bytes can be encoded in: base64 (base32 needs more), and hex.
+const RUN: u32 = 11;
+const HEX_RUN: u32 = 16;
 /// Room for the symbols before the block.
 const BEFORE: usize = 8;
 
 /// A block's bytes as the lenses see them.
 struct Block {
-    symbols: [u8; BEFORE + BLOCK],
+    symbols: [u8; 2 * BLOCK],
     count: usize,
     flags: [u8; BLOCK],
 }
@@ -28,12 +29,13 @@ fn gather(flags: u64, bit: u32) -> u64 {
     (flags >> bit & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-/// The places from which on eight bits are set.
+/// The places from which on so many bits are set, 8 to 16.
 #[inline]
-fn long(mask: u64) -> u64 {
+fn long(mask: u64, run: u32) -> u64 {
     let two = mask & mask >> 1;
     let four = two & two >> 2;
-    four & four >> 4
+    let eight = four & four >> 4;
+    eight & eight >> (run.wrapping_sub(8) & 63)
 }
 
 fn window(symbols: &[u8], at: usize) -> u64 {
@@ -44,19 +46,21 @@ fn window(symbols: &[u8], at: usize) -> u64 {
 impl Block {
     #[inline]
     fn new(before: u64, bytes: &[u8]) -> Self {
-        let mut block = Self { symbols: [0; BEFORE + BLOCK], count: 0, flags: [0; BLOCK] };
+        let mut block = Self { symbols: [0; 2 * BLOCK], count: 0, flags: [0; BLOCK] };
         if let Some(first) = block.symbols.first_chunk_mut() {
             *first = before.to_le_bytes();
         }
+        let mut count = 0usize;
         for (byte, flags) in bytes.iter().zip(&mut block.flags) {
             let kind = QUICK.get(usize::from(*byte)).copied().unwrap_or(0);
             let symbol = kind as u8;
             *flags = (kind >> 8) as u8;
-            if let Some(slot) = block.symbols.get_mut(block.count.wrapping_add(BEFORE)) {
+            if let Some(slot) = block.symbols.get_mut(count.wrapping_add(BEFORE) & (2 * BLOCK - 1)) {
                 *slot = symbol;
             }
-            block.count = block.count.wrapping_add(usize::from(symbol != 0));
+            count = count.wrapping_add(usize::from(symbol != 0));
         }
+        block.count = count;
         block
     }
 
@@ -145,7 +149,7 @@ impl Disguises {
         let mut done = 0;
         while done < len {
             let rest = mask.checked_shr(done).unwrap_or(0);
-            let gap = skip(rest, len.wrapping_sub(done), self.base64.count());
+            let gap = skip(rest, len.wrapping_sub(done), self.base64.count(), RUN);
             if gap > 0 {
                 self.base64.end(find);
                 self.base32.end(find);
@@ -166,7 +170,7 @@ impl Disguises {
         let mut done = 0;
         while done < len {
             let rest = mask.checked_shr(done).unwrap_or(0);
-            let gap = skip(rest, len.wrapping_sub(done), self.hex.count());
+            let gap = skip(rest, len.wrapping_sub(done), self.hex.count(), HEX_RUN);
             if gap > 0 {
                 self.hex.end(find);
             }
@@ -182,12 +186,12 @@ impl Disguises {
 
 /// How many bytes of a block only end the run that was there and hold no long run; what follows is in a run or before one.
 #[inline]
-fn skip(mask: u64, len: u32, carried: u32) -> u32 {
+fn skip(mask: u64, len: u32, carried: u32, run: u32) -> u32 {
     let first = mask.trailing_ones().min(len);
-    if first == len || (first > 0 && carried > 0 && first.saturating_add(carried) >= RUN) {
+    if first == len || (first > 0 && carried > 0 && first.saturating_add(carried) >= run) {
         return 0;
     }
-    match long(mask) {
+    match long(mask, run) {
         // The last, short run: it may go on.
         0 => len.saturating_sub((mask << (64u32.saturating_sub(len) & 63)).leading_ones().min(len)),
         long => long.trailing_zeros(),

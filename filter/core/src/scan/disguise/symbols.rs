@@ -69,8 +69,8 @@ fn rot13(text: &str) -> String {
     text.chars().map(rotate).collect()
 }
 
-/// The disguises of a literal that are patterns of their own: it itself without separators, its rot13, and both
-/// reversed. Only those that no ordinary text has by chance: a letter weighs 4, a digit 3.
+/// The disguises of a literal that are patterns of their own: it itself without separators, reversed, and its
+/// rot13. Only those that no ordinary text has by chance: a letter weighs 4, a digit 3.
 pub(super) fn patterns(literal: &str) -> Vec<Vec<u8>> {
     let folded = fold::text(literal.trim());
     let letters = folded.chars().filter(|c| c.is_alphabetic()).count();
@@ -86,9 +86,8 @@ pub(super) fn patterns(literal: &str) -> Vec<Vec<u8>> {
     }
     let mut all = vec![plain];
     if hidden {
-        let rotated = rot13(literal);
-        let backwards = |text: &str| self::text(&text.chars().rev().collect::<String>());
-        all.extend([backwards(literal), text(&rotated), backwards(&rotated)]);
+        all.push(text(&literal.chars().rev().collect::<String>()));
+        all.push(text(&rot13(literal)));
     }
     all.retain(|symbols| (super::GRAM + 2..=fold::MAX).contains(&symbols.len()));
     all.sort_unstable();
@@ -114,7 +113,7 @@ mod tests {
             assert!(patterns(none).is_empty(), "{none}");
         }
         assert_eq!(patterns("Falconry").len(), 1);
-        assert_eq!(patterns("Falcon Harbor").len(), 4);
+        assert_eq!(patterns("Falcon Harbor").len(), 3);
         assert!(patterns("Falcon Harbor").contains(&b"robrahnoclaf".to_vec()));
         assert!(patterns("Falcon Harbor").contains(&b"snypbaunebor".to_vec()));
     }
