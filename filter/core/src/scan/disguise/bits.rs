@@ -144,10 +144,11 @@ impl<const BITS: u32, const GROUP: usize> Bits<BITS, GROUP> {
         let count = (there.wrapping_mul(BITS) >> 3) as usize;
         let bytes = word.to_be_bytes();
         let bytes = bytes.get(bytes.len().saturating_sub(count)..).unwrap_or_default();
-        let text = (0..bytes.len()).find_map(|from| {
+        let printable = |b: &u8| matches!(b, b' '..=0x7e | 0x80.. | b'\t' | b'\n' | b'\r');
+        let from = bytes.iter().rposition(|b| !printable(b)).map_or(0, |last| last.saturating_add(1));
+        let text = (from..bytes.len()).find_map(|from| {
             let bytes = bytes.get(from..)?;
-            let printable = bytes.iter().all(|b| matches!(b, b' '..=0x7e | 0x80.. | b'\t' | b'\n' | b'\r'));
-            (printable && std::str::from_utf8(bytes).is_ok()).then_some(bytes)
+            (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()).then_some(bytes)
         });
         if let (Some(text), Some(lens)) = (text, self.lenses.get_mut(phase)) {
             lens.clear(find);

@@ -34,6 +34,8 @@ use lens::Lens;
 
 /// How many symbols it takes until a text may be a disguised literal.
 pub(super) const GRAM: usize = 6;
+/// The quick way looks at every third symbol only; no pattern is shorter than eight.
+const STEP: usize = 3;
 /// A window is eight symbols; its last ones are a gram.
 const SHIFT: u32 = 64 - 8 * GRAM as u32;
 

@@ -1,12 +1,12 @@
 //! The quick way through text in which nothing begins.
 //!
 //! Ordinary text has nothing alive, no escape, and no gram of a pattern. A block of it becomes dense symbols and two masks; every
-//! second place of the symbols is looked up (the filter knows each pattern's first gram and the one after it), and only runs
+//! third place of the symbols is looked up (the filter knows each pattern's first three grams), and only runs
 //! that are long enough for encoded text go through the other lenses. It stops where more than that is needed;
 //! both ways leave the same state.
 
 use super::kinds::{KINDS, QUICK, QUICK_BREAK, QUICK_ENCODED, QUICK_ESCAPE};
-use super::{Disguises, Find};
+use super::{Disguises, Find, STEP};
 
 /// The most bytes that are read at once.
 pub(super) const BLOCK: usize = 64;
@@ -68,12 +68,12 @@ impl Block {
     #[inline]
     fn gram(&self, find: &Find<'_>) -> Option<usize> {
         let last = self.count.checked_sub(1)?;
-        let mut at = 1;
+        let mut at = STEP - 1;
         while at < last {
             if let Some(found) = self.look(at, find) {
                 return Some(found);
             }
-            at = at.wrapping_add(2);
+            at = at.wrapping_add(STEP);
         }
         self.look(last, find)
     }
@@ -84,6 +84,12 @@ impl Block {
         if find.grams.maybe(window) { confirm(window, at, find) } else { None }
     }
 
+    #[inline]
+    fn any(&self, bit: u32) -> bool {
+        self.flags.iter().fold(0, |all, flags| all | flags) >> bit & 1 != 0
+    }
+
+    #[inline]
     fn mask(&self, bit: u32) -> u64 {
         let eights = self.flags.chunks_exact(8).filter_map(|eight| eight.first_chunk::<8>());
         eights.rev().fold(0, |mask, eight| mask << 8 | gather(u64::from_le_bytes(*eight), bit))
@@ -94,10 +100,11 @@ impl Block {
 #[cold]
 fn confirm(window: u64, at: usize, find: &Find<'_>) -> Option<usize> {
     let known = |window| find.set.segments().iter().any(|segment| segment.disguises.find(window).is_some());
-    match at.checked_sub(1) {
-        Some(before) if known(window << 8) => Some(before),
-        _ => known(window).then_some(at),
-    }
+    // The gram that begins a pattern may have ended a symbol or two earlier, in this block.
+    (0..STEP).rev().find_map(|back| {
+        let at = at.checked_sub(back)?;
+        known(window << (8 * back)).then_some(at)
+    })
 }
 
 impl Disguises {
@@ -111,9 +118,9 @@ impl Disguises {
     pub(super) fn quick(&mut self, bytes: &[u8], at: u64, find: &mut Find<'_>) -> usize {
         let block = Block::new(self.plain.window, bytes);
         let whole = 1u64.checked_shl(bytes.len() as u32).unwrap_or(0).wrapping_sub(1);
-        let escapes = block.mask(QUICK_ESCAPE) & whole;
-        if escapes != 0 {
-            let first = bytes.get(..escapes.trailing_zeros() as usize).unwrap_or_default();
+        if block.any(QUICK_ESCAPE) {
+            let first = (block.mask(QUICK_ESCAPE) & whole).trailing_zeros();
+            let first = bytes.get(..first as usize).unwrap_or_default();
             return if first.is_empty() { 0 } else { self.quick(first, at, find) };
         }
         if let Some(symbol) = block.gram(find) {

@@ -89,7 +89,7 @@ pub(super) fn patterns(literal: &str) -> Vec<Vec<u8>> {
         all.push(text(&literal.chars().rev().collect::<String>()));
         all.push(text(&rot13(literal)));
     }
-    all.retain(|symbols| (super::GRAM + 2..=fold::MAX).contains(&symbols.len()));
+    all.retain(|symbols| (super::GRAM + super::STEP - 1..=fold::MAX).contains(&symbols.len()));
     all.sort_unstable();
     all.dedup();
     all

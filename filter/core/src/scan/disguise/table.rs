@@ -4,7 +4,7 @@
 //! ordinary text that nothing begins here. Where something may, two binary searches find the range of patterns, and
 //! each further symbol narrows it. So a pattern costs its own length and 16 bytes, not a state for each symbol.
 
-use super::{GRAM, SHIFT};
+use super::{GRAM, SHIFT, STEP};
 
 /// A compiled table: patterns as `length u8, symbols`, and for each its entry.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Table {
             let start = at.checked_add(1)?;
             at = start.checked_add(len)?;
             let symbols = table.pool.get(start..at)?;
-            if len <= GRAM || symbols < last || symbols.contains(&0) || *entry as usize >= count {
+            if len < GRAM + STEP - 1 || symbols < last || symbols.contains(&0) || *entry as usize >= count {
                 return None;
             }
             last = symbols;
@@ -62,10 +62,10 @@ impl Table {
         (at == table.pool.len()).then_some(table)
     }
 
-    /// Windows whose last symbols are a pattern's first gram, and the one after it.
+    /// Windows whose last symbols are one of a pattern's first grams.
     fn windows(&self) -> impl Iterator<Item = u64> {
         let all = (0..self.starts.len()).map(|index| self.symbols(index as u32));
-        all.flat_map(|symbols| [symbols, symbols.get(1..).unwrap_or_default()]).map(|from| gram(from).swap_bytes())
+        all.flat_map(|symbols| symbols.windows(GRAM).take(STEP)).map(|symbols| gram(symbols).swap_bytes())
     }
 
     /// Whether a pattern has symbols beyond ASCII.
@@ -125,8 +125,8 @@ fn partition(mut low: u32, mut high: u32, before: impl Fn(u32) -> bool) -> u32 {
     low
 }
 
-/// Which grams there are, of each pattern its first and the one a symbol later: two bits each, both in the same word so that one
-/// look is enough. With 24 bits a gram or more, about one in a hundred others passes.
+/// Which grams there are, of each pattern the first [`STEP`]: three bits each, all in the same word so that one look is enough.
+/// With 16 bits a gram or more, about one in two hundred others passes.
 #[derive(Default)]
 pub(in crate::scan) struct Grams {
     bits: Vec<u64>,
@@ -147,9 +147,9 @@ impl Grams {
         let wide = tables.clone().any(Table::wide);
         let mut new = Self { bits: vec![0; size >> 6], shift: 70u32.saturating_sub(size.ilog2()), wide };
         for window in tables.flat_map(Table::windows) {
-            let (at, two) = new.place(window);
+            let (at, three) = new.place(window);
             if let Some(word) = new.bits.get_mut(at) {
-                *word |= two;
+                *word |= three;
             }
         }
         new
@@ -164,14 +164,14 @@ impl Grams {
     #[inline]
     fn place(&self, window: u64) -> (usize, u64) {
         let hash = (window >> SHIFT).wrapping_mul(SPREAD);
-        (hash.wrapping_shr(self.shift) as usize, 1 << (hash >> 20 & 63) | 1 << (hash >> 27 & 63))
+        (hash.wrapping_shr(self.shift) as usize, 1 << (hash >> 16 & 63) | 1 << (hash >> 22 & 63) | 1 << (hash >> 28 & 63))
     }
 
     /// Whether the last symbols of a window may be a gram.
     #[inline]
     pub(super) fn maybe(&self, window: u64) -> bool {
-        let (at, two) = self.place(window);
-        self.bits.get(at).is_some_and(|word| word & two == two)
+        let (at, three) = self.place(window);
+        self.bits.get(at).is_some_and(|word| word & three == three)
     }
 
     pub(in crate::scan) fn memory_bytes(&self) -> usize {
