@@ -9,7 +9,7 @@
 //! something foreign ends is read again character by character, so that what happens at a match has one place only.
 
 use super::automaton::symbol;
-use super::disguise::Disguises;
+use super::disguise::{Disguises, Quick, seen};
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::record::Severity;
@@ -66,9 +66,9 @@ pub(super) struct Engine<'s> {
 /// How many ASCII bytes are read at once.
 const BLOCK: usize = 64;
 
-/// What one ASCII byte means: `class:3 | symbol:6 | folded:7`.
-const ASCII: [u16; 128] = {
-    let mut table = [0u16; 128];
+/// What one ASCII byte means: `what disguises see:16 | class:3 | symbol:6 | folded:7`.
+const ASCII: [u32; 256] = {
+    let mut table = [0u32; 256];
     let mut b = 0u8;
     while b < 128 {
         let folded = if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { SEPARATOR };
@@ -79,7 +79,8 @@ const ASCII: [u16; 128] = {
         };
         #[allow(clippy::indexing_slicing)] // evaluated by the compiler
         {
-            table[b as usize] = (class(b) as u16) << 13 | (symbol as u16) << 7 | folded as u16;
+            let plain = (class(b) as u16) << 13 | (symbol as u16) << 7 | folded as u16;
+            table[b as usize] = (seen(b) as u32) << 16 | plain as u32;
         }
         b = b.wrapping_add(1);
     }
@@ -94,6 +95,8 @@ struct Block {
     class: u8,
     last_separator: bool,
     string_start: bool,
+    /// The same bytes as the search for disguises wants them.
+    quick: Quick,
 }
 
 /// What became of a block.
@@ -218,7 +221,7 @@ impl Channel {
 
     /// Reads a block of ASCII, unless something foreign ends in it.
     fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Read {
-        let block = self.fold(bytes, at);
+        let mut block = self.fold(bytes, at);
         let symbols = block.symbols.get(..block.len).unwrap_or_default();
         let mut states = self.states;
         for (index, (segment, state)) in engine.set.segments().iter().zip(states.iter_mut()).enumerate() {
@@ -246,7 +249,7 @@ impl Channel {
             }
         }
         if let Some(disguises) = &mut self.disguises
-            && let Some(len) = disguises.ascii(engine, bytes, at)
+            && let Some(len) = disguises.ascii(engine, bytes, at, &mut block.quick)
         {
             return Read::Disguised(len);
         }
@@ -268,12 +271,15 @@ impl Channel {
     /// block, so that nothing which is still needed is overwritten, also when the block is read again.
     fn fold(&mut self, bytes: &[u8], at: u64) -> Block {
         let mut symbols = [0; BLOCK];
+        let mut quick = Quick::new();
         let mut len = 0usize;
         let (mut class, mut last_separator, mut string_start) = (self.class, self.last_separator, self.string_start);
         let mask = self.ring.len().wrapping_sub(1);
         let mut place = at << 16 | 1;
         for byte in bytes {
-            let one = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
+            let both = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
+            quick.push((both >> 16) as u16);
+            let one = both as u16;
             let before = std::mem::replace(&mut class, (one >> 13) as u8);
             let mut here = place;
             place = place.wrapping_add(1 << 16);
@@ -299,7 +305,7 @@ impl Channel {
             }
             len = len.wrapping_add(1);
         }
-        Block { symbols, len, class, last_separator, string_start }
+        Block { symbols, len, class, last_separator, string_start, quick }
     }
 
     /// Reads one character that `len` bytes at `at` wrote.

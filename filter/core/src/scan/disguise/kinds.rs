@@ -53,24 +53,16 @@ pub(super) const WRAP: u64 = 1 << 32;
 /// An escape or tag may begin here.
 pub(super) const ESCAPE: u64 = 1 << 33;
 
-/// What the quick way needs to know of a byte: `flags:8 | symbol:8`.
-pub(super) const QUICK: [u16; 256] = {
-    let mut table = [0u16; 256];
-    let mut b = 0usize;
-    while b < 128 {
-        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
-        {
-            let kind = KINDS[b];
-            let encoded = kind >> 8 & 0xff < 64 || kind & WRAP != 0;
-            let between = kind >> 24 & (NIBBLE | CROSS | GAP) == 0;
-            let escape = kind & ESCAPE != 0;
-            let flags = (encoded as u16) << QUICK_ENCODED | (between as u16) << QUICK_BREAK | (escape as u16) << QUICK_ESCAPE;
-            table[b] = flags << 8 | (kind & 0xff) as u16;
-        }
-        b += 1;
-    }
-    table
-};
+/// What the quick way needs to know of an ASCII byte: `flags:8 | symbol:8`.
+pub(in crate::scan) const fn seen(byte: u8) -> u16 {
+    #[allow(clippy::indexing_slicing)] // only the compiler evaluates it, for a table
+    let kind = KINDS[byte as usize & 127];
+    let encoded = kind >> 8 & 0xff < 64 || kind & WRAP != 0;
+    let between = kind >> 24 & (NIBBLE | CROSS | GAP) == 0;
+    let escape = kind & ESCAPE != 0;
+    let flags = (encoded as u16) << QUICK_ENCODED | (between as u16) << QUICK_BREAK | (escape as u16) << QUICK_ESCAPE;
+    flags << 8 | (kind & 0xff) as u16
+}
 /// Bits of the flags: part of a run of base64 or base32, what ends a run of hex, what begins an escape.
 pub(super) const QUICK_ENCODED: u32 = 0;
 pub(super) const QUICK_BREAK: u32 = 1;

@@ -22,6 +22,8 @@ mod quick;
 mod symbols;
 mod table;
 
+pub(super) use kinds::seen;
+pub(super) use quick::Quick;
 pub(super) use table::{Grams, Table, build};
 
 use super::channel::{Engine, Match};
@@ -123,14 +125,16 @@ impl Disguises {
     }
 
     /// Reads ASCII up to and including the first byte that ends a match: then returns how much that was.
-    pub(super) fn ascii(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Option<usize> {
+    /// `all` is what it looks like.
+    pub(super) fn ascii(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64, all: &mut Quick) -> Option<usize> {
         self.with(engine, |this, find| {
-            let mut done = 0usize;
-            while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let mut done = if this.is_busy(find) { 0 } else { this.quick(all, bytes, at, find) };
+            let mut close = true;
+            while let Some(rest) = bytes.get(done..) {
                 let here = at.wrapping_add(done as u64);
-                if !this.is_busy(find) {
-                    let block = rest.get(..quick::BLOCK).unwrap_or(rest);
-                    done = done.saturating_add(this.quick(block, here, find));
+                // After a byte that needed a closer look there may be a quick way again.
+                if !std::mem::take(&mut close) && !this.is_busy(find) && !rest.is_empty() {
+                    done = done.saturating_add(this.quick(&mut Quick::of(rest), rest, here, find));
                 }
                 let Some(byte) = bytes.get(done) else { break };
                 find.at = at.wrapping_add(done as u64);

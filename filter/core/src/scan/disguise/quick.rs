@@ -5,22 +5,23 @@
 //! that are long enough for encoded text go through the other lenses. It stops where more than that is needed;
 //! both ways leave the same state.
 
-use super::kinds::{KINDS, QUICK, QUICK_BREAK, QUICK_ENCODED, QUICK_ESCAPE};
+use super::kinds::{KINDS, QUICK_BREAK, QUICK_ENCODED, QUICK_ESCAPE, seen};
 use super::{Disguises, Find, STEP};
 
 /// The most bytes that are read at once.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 /// The shortest runs that eight bytes can be encoded in: base64 (base32 needs more), and hex.
 const RUN: u32 = 11;
 const HEX_RUN: u32 = 16;
 /// Room for the symbols before the block.
 const BEFORE: usize = 8;
 
-/// A block's bytes as the lenses see them.
-struct Block {
+/// A block of at most 64 bytes as the lenses see it: the symbols with room for those before, and each byte's flags.
+pub(in crate::scan) struct Quick {
     symbols: [u8; 2 * BLOCK],
     count: usize,
     flags: [u8; BLOCK],
+    len: usize,
 }
 
 /// One bit of each of eight flags.
@@ -43,31 +44,35 @@ fn window(symbols: &[u8], at: usize) -> u64 {
     eight.map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
-impl Block {
-    #[inline]
-    fn new(before: u64, bytes: &[u8]) -> Self {
-        let mut block = Self { symbols: [0; 2 * BLOCK], count: 0, flags: [0; BLOCK] };
-        if let Some(first) = block.symbols.first_chunk_mut() {
-            *first = before.to_le_bytes();
-        }
-        let mut count = 0usize;
-        for (byte, flags) in bytes.iter().zip(&mut block.flags) {
-            let kind = QUICK.get(usize::from(*byte)).copied().unwrap_or(0);
-            let symbol = kind as u8;
-            *flags = (kind >> 8) as u8;
-            if let Some(slot) = block.symbols.get_mut(count.wrapping_add(BEFORE) & (2 * BLOCK - 1)) {
-                *slot = symbol;
-            }
-            count = count.wrapping_add(usize::from(symbol != 0));
-        }
-        block.count = count;
+impl Quick {
+    pub(in crate::scan) fn new() -> Self {
+        Self { symbols: [0; 2 * BLOCK], count: BEFORE, flags: [0; BLOCK], len: 0 }
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut block = Self::new();
+        bytes.iter().for_each(|byte| block.push(seen(*byte)));
         block
+    }
+
+    /// Takes the next byte, as [`seen`] says it.
+    #[inline]
+    pub(in crate::scan) fn push(&mut self, seen: u16) {
+        let symbol = seen as u8;
+        if let Some(slot) = self.symbols.get_mut(self.count & (2 * BLOCK - 1)) {
+            *slot = symbol;
+        }
+        self.count = self.count.wrapping_add(usize::from(symbol != 0));
+        if let Some(flags) = self.flags.get_mut(self.len & (BLOCK - 1)) {
+            *flags = (seen >> 8) as u8;
+        }
+        self.len = self.len.wrapping_add(1);
     }
 
     /// Which symbol completes a gram, if any.
     #[inline]
     fn gram(&self, find: &Find<'_>) -> Option<usize> {
-        let last = self.count.checked_sub(1)?;
+        let last = self.count.checked_sub(BEFORE + 1)?;
         let mut at = STEP - 1;
         while at < last {
             if let Some(found) = self.look(at, find) {
@@ -115,13 +120,15 @@ impl Disguises {
     }
 
     /// Reads the begin of a block as far as nothing in it needs a closer look. Returns how many bytes that was.
-    pub(super) fn quick(&mut self, bytes: &[u8], at: u64, find: &mut Find<'_>) -> usize {
-        let block = Block::new(self.plain.window, bytes);
+    pub(super) fn quick(&mut self, block: &mut Quick, bytes: &[u8], at: u64, find: &mut Find<'_>) -> usize {
+        if let Some(first) = block.symbols.first_chunk_mut() {
+            *first = self.plain.window.to_le_bytes();
+        }
         let whole = 1u64.checked_shl(bytes.len() as u32).unwrap_or(0).wrapping_sub(1);
         if block.any(QUICK_ESCAPE) {
             let first = (block.mask(QUICK_ESCAPE) & whole).trailing_zeros();
             let first = bytes.get(..first as usize).unwrap_or_default();
-            return if first.is_empty() { 0 } else { self.quick(first, at, find) };
+            return if first.is_empty() { 0 } else { self.quick(&mut Quick::of(first), first, at, find) };
         }
         if let Some(symbol) = block.gram(find) {
             let mut symbols = 0usize;
@@ -130,7 +137,7 @@ impl Disguises {
                 symbols > symbol
             });
             let first = bytes.get(..first.unwrap_or(0)).unwrap_or_default();
-            return if first.is_empty() { 0 } else { self.quick(first, at, find) };
+            return if first.is_empty() { 0 } else { self.quick(&mut Quick::of(first), first, at, find) };
         }
         let marks = (self.base64.mark(), self.base32.mark(), self.hex.mark());
         self.encoded_runs(bytes, at, block.mask(QUICK_ENCODED) & whole, find);
@@ -142,7 +149,7 @@ impl Disguises {
             find.found.clear();
             return 0;
         }
-        self.plain.window = window(&block.symbols, block.count);
+        self.plain.window = window(&block.symbols, block.count.wrapping_sub(BEFORE));
         (self.before, self.new_piece, self.backslash) = (None, false, false);
         self.seams.clear();
         self.end = at.wrapping_add(bytes.len() as u64);
