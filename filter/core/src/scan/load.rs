@@ -137,8 +137,7 @@ pub struct Loader {
     outputs: Vec<u64>,
     entries: Vec<Loaded>,
     references: Vec<u32>,
-    disguises: Vec<u32>,
-    pool: Vec<u8>,
+    disguises: Table,
     names: Vec<u8>,
 }
 
@@ -164,8 +163,7 @@ impl Loader {
             outputs: Vec::new(),
             entries: Vec::new(),
             references: Vec::new(),
-            disguises: Vec::new(),
-            pool: Vec::new(),
+            disguises: Table::default(),
             names: Vec::new(),
         })
     }
@@ -224,8 +222,7 @@ impl Loader {
         self.outputs.reserve_exact(outputs);
         self.entries.reserve_exact(entries);
         self.references.reserve_exact(references);
-        self.disguises.reserve_exact(disguises);
-        self.pool.reserve_exact(pool);
+        self.disguises.reserve(disguises, pool);
         self.names.reserve_exact(names);
         self.counts = Some(counts);
         Ok(())
@@ -239,8 +236,8 @@ impl Loader {
                 Section::Outputs => (self.outputs.len(), outputs, 8, Section::Entries),
                 Section::Entries => (self.entries.len(), entries, 24, Section::References),
                 Section::References => (self.references.len(), references, 4, Section::Disguises),
-                Section::Disguises => (self.disguises.len(), disguises, 4, Section::Pool),
-                Section::Pool => (self.pool.len(), pool, 1, Section::Names),
+                Section::Disguises => (self.disguises.loaded().0, disguises, 4, Section::Pool),
+                Section::Pool => (self.disguises.loaded().1, pool, 1, Section::Names),
                 Section::Names => {
                     self.names.extend_from_slice(bytes);
                     return &[];
@@ -250,7 +247,7 @@ impl Loader {
             let whole = missing.min(bytes.len().checked_div(each).unwrap_or(0));
             let (now, later) = bytes.split_at_checked(whole.saturating_mul(each)).unwrap_or((bytes, &[]));
             if matches!(self.section, Section::Pool) {
-                self.pool.extend_from_slice(now);
+                self.disguises.patterns(now);
             }
             for item in now.chunks_exact(each) {
                 match self.section {
@@ -271,7 +268,7 @@ impl Loader {
                         len: u8::try_from(u32_at(item, 20)).unwrap_or(0),
                     }),
                     Section::References => self.references.push(u32_at(item, 0)),
-                    Section::Disguises => self.disguises.push(u32_at(item, 0)),
+                    Section::Disguises => self.disguises.entry(u32_at(item, 0)),
                     Section::Pool | Section::Names => break,
                 }
             }
@@ -299,8 +296,7 @@ impl Loader {
             && self.outputs.len() == outputs as usize
             && self.entries.len() == entries as usize
             && self.references.len() == references as usize;
-        let disguises =
-            Table::load(self.pool, self.disguises, self.entries.len()).ok_or(LoadError::Structure)?;
+        let disguises = self.disguises;
         let owners_table = names(&self.names, owners).ok_or(LoadError::Structure)?;
         let mut segment = LoadedSegment {
             automaton: Automaton::new(self.slots),
@@ -310,7 +306,7 @@ impl Loader {
             owners: owners_table,
             disguises,
         };
-        if !whole || !sound(&segment, slots) {
+        if !whole || !sound(&segment, slots) || !segment.disguises.is_sound(segment.entries.len()) {
             return Err(LoadError::Structure);
         }
         segment.automaton.prepare();

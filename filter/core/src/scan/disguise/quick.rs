@@ -107,8 +107,8 @@ fn confirm(window: u64, at: usize, find: &Find<'_>) -> Option<usize> {
     let known = |window| find.set.segments().iter().any(|segment| segment.disguises.find(window).is_some());
     // The gram that begins a pattern may have ended a symbol or two earlier, in this block.
     (0..STEP).rev().find_map(|back| {
-        let at = at.checked_sub(back)?;
-        known(window << (8 * back)).then_some(at)
+        let (at, window) = (at.checked_sub(back)?, window << (8 * back));
+        (find.grams.maybe(window) && known(window)).then_some(at)
     })
 }
 

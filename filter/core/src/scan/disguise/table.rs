@@ -33,6 +33,8 @@ pub(in crate::scan) fn build<'t>(literals: impl Iterator<Item = &'t str>) -> Bui
 #[derive(Default)]
 pub(in crate::scan) struct Table {
     pool: Vec<u8>,
+    /// Up to here the pool is indexed.
+    indexed: usize,
     /// Where each pattern's symbols begin.
     starts: Vec<u32>,
     /// The first symbols of each, the first one in the highest byte, so that they are sorted, too.
@@ -41,25 +43,52 @@ pub(in crate::scan) struct Table {
 }
 
 impl Table {
-    /// Takes over what was loaded; `None` when it is no table over so many entries.
-    pub(in crate::scan) fn load(pool: Vec<u8>, entries: Vec<u32>, count: usize) -> Option<Self> {
-        let mut table = Self { pool, starts: Vec::new(), grams: Vec::new(), entries };
-        table.starts.reserve_exact(table.entries.len());
-        table.grams.reserve_exact(table.entries.len());
-        let (mut at, mut last): (usize, &[u8]) = (0, &[]);
-        for entry in &table.entries {
-            let len = usize::from(*table.pool.get(at)?);
-            let start = at.checked_add(1)?;
-            at = start.checked_add(len)?;
-            let symbols = table.pool.get(start..at)?;
-            if len < GRAM + STEP - 1 || symbols < last || symbols.contains(&0) || *entry as usize >= count {
-                return None;
-            }
-            last = symbols;
-            table.starts.push(u32::try_from(start).ok()?);
-            table.grams.push(gram(symbols));
+    /// Room for so many patterns and bytes of them.
+    pub(in crate::scan) fn reserve(&mut self, patterns: usize, pool: usize) {
+        self.pool.reserve_exact(pool);
+        self.starts.reserve_exact(patterns);
+        self.grams.reserve_exact(patterns);
+        self.entries.reserve_exact(patterns);
+    }
+
+    /// How many patterns' entries and bytes of patterns were loaded.
+    pub(in crate::scan) fn loaded(&self) -> (usize, usize) {
+        (self.entries.len(), self.pool.len())
+    }
+
+    /// Loads the next pattern's entry: all of them come first.
+    pub(in crate::scan) fn entry(&mut self, entry: u32) {
+        self.entries.push(entry);
+    }
+
+    /// Loads more of the patterns; those that are whole now are indexed at once, so that no step takes long.
+    pub(in crate::scan) fn patterns(&mut self, bytes: &[u8]) {
+        self.pool.extend_from_slice(bytes);
+        while let Some(end) = self.next() {
+            let start = self.indexed.saturating_add(1);
+            self.starts.push(start as u32);
+            self.grams.push(gram(self.pool.get(start..end).unwrap_or_default()));
+            self.indexed = end;
         }
-        (at == table.pool.len()).then_some(table)
+    }
+
+    /// Where the first pattern ends that is not indexed.
+    fn next(&self) -> Option<usize> {
+        let len = usize::from(*self.pool.get(self.indexed)?);
+        let end = self.indexed.checked_add(len)?.checked_add(1)?;
+        (end <= self.pool.len() && self.starts.len() < self.entries.len()).then_some(end)
+    }
+
+    /// Whether it is a table over so many entries.
+    pub(in crate::scan) fn is_sound(&self, count: usize) -> bool {
+        let mut last: &[u8] = &[];
+        let sorted = (0..self.starts.len()).all(|index| {
+            let symbols = self.symbols(index as u32);
+            let before = std::mem::replace(&mut last, symbols);
+            before <= symbols && symbols.len() >= GRAM + STEP - 1 && !symbols.contains(&0)
+        });
+        let whole = self.starts.len() == self.entries.len() && self.indexed == self.pool.len();
+        whole && sorted && u32::try_from(self.pool.len()).is_ok() && self.entries.iter().all(|entry| (*entry as usize) < count)
     }
 
     /// Windows whose last symbols are one of a pattern's first grams.
