@@ -279,8 +279,7 @@ fn the_automaton_agrees_with_the_library() {
     let library = aho_corasick::AhoCorasick::new(&patterns).unwrap();
     for _ in 0..300 {
         let text: String = (0..40).map(|_| b"abc9"[next() % 4] as char).collect();
-        let mut scanner =
-            scanner(&set, Media::Text, OnDetect::Alert, HoldBack::Exact).evasion(Evasion::Plain);
+        let mut scanner = scanner(&set, Media::Text, OnDetect::Alert, HoldBack::Exact).evasion(Evasion::Plain);
         scanner.push(text.as_bytes(), true);
         let mut ours: Vec<(u64, u64)> = scanner.hits().iter().map(|hit| (hit.fingerprint, hit.offset)).collect();
         let mut theirs: Vec<(u64, u64)> =

@@ -11,7 +11,9 @@ mod bench {
     use partywall_core::session::{Session, Standing};
     use partywall_core::snapshot::Snapshot;
     use partywall_core::snapshot::wire::Content;
-    use partywall_core::snapshot::wire::{Credential, Evasion, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind};
+    use partywall_core::snapshot::wire::{
+        Credential, Evasion, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind,
+    };
     use partywall_core::surface::Surfaces;
     use partywall_core::tenant::TenantId;
     use proxy_wasm::hostcalls::log;

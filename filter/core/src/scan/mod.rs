@@ -26,8 +26,8 @@ mod set;
 mod text;
 mod units;
 
-pub use disguise::symbols;
 pub use build::{CompileError, Entry, compile};
+pub use disguise::symbols;
 pub use fold::{LiteralError, literal};
 pub use load::{LoadError, LoadedSegment, Loader};
 pub use media::Media;

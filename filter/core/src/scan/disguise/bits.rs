@@ -116,7 +116,8 @@ impl<const BITS: u32, const GROUP: usize> Bits<BITS, GROUP> {
             if self.awake >> phase & 1 == 0 {
                 continue;
             }
-            let since = (self.count as usize).wrapping_sub(phase).wrapping_sub(1).checked_rem(GROUP).unwrap_or(0) as u32;
+            let since =
+                (self.count as usize).wrapping_sub(phase).wrapping_sub(1).checked_rem(GROUP).unwrap_or(0) as u32;
             let bits = since.wrapping_add(1).wrapping_mul(BITS);
             if bits & 7 < BITS {
                 let byte = (self.word >> (bits & 7)) as u8;

@@ -124,7 +124,8 @@ impl Escapes {
 }
 
 fn hex(digits: &str) -> Option<u32> {
-    (digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| u32::from_str_radix(digits, 16).ok())?
+    (digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        .then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
 /// A character of a known number of hexadecimal digits.

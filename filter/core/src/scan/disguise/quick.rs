@@ -170,7 +170,9 @@ impl Disguises {
             }
             let from = done.wrapping_add(gap);
             done = from.wrapping_add((mask.checked_shr(from).unwrap_or(0)).trailing_ones()).min(len);
-            for (byte, index) in bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..) {
+            for (byte, index) in
+                bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..)
+            {
                 find.at = at.wrapping_add(index);
                 self.encoded(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
             }
@@ -190,7 +192,9 @@ impl Disguises {
             }
             let from = done.wrapping_add(gap);
             done = from.wrapping_add((mask.checked_shr(from).unwrap_or(0)).trailing_ones()).min(len);
-            for (byte, index) in bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..) {
+            for (byte, index) in
+                bytes.get(from as usize..done as usize).unwrap_or_default().iter().zip(u64::from(from)..)
+            {
                 find.at = at.wrapping_add(index);
                 self.digit(KINDS.get(usize::from(*byte)).copied().unwrap_or(0), find);
             }

@@ -78,7 +78,17 @@ pub(super) fn patterns(literal: &str) -> Vec<Vec<u8>> {
     let weight = letters.saturating_mul(4).saturating_add(digits.saturating_mul(3));
     // Two short words may be another, longer one; runs of digits are everywhere.
     let separated = folded.trim().contains(' ');
-    let (glued, hidden) = (weight >= if letters < 4 { 39 } else if separated { 40 } else { 32 }, weight >= 40);
+    let (glued, hidden) = (
+        weight
+            >= if letters < 4 {
+                39
+            } else if separated {
+                40
+            } else {
+                32
+            },
+        weight >= 40,
+    );
     let plain = text(literal);
     let varied = plain.iter().any(|symbol| plain.first() != Some(symbol));
     if !glued || !varied {
@@ -101,7 +111,14 @@ mod tests {
 
     #[test]
     fn disguises_meet() {
-        for same in ["Falcon Harbor", "F-a-l-c-o-n h a r b o r", "f4lc0n-h4rb0r", "Fаlсоn Наrbоr", "FALCON𝐇𝐀𝐑𝐁𝐎𝐑", "ꜰᴀʟᴄᴏɴ ʜᴀʀʙᴏʀ"] {
+        for same in [
+            "Falcon Harbor",
+            "F-a-l-c-o-n h a r b o r",
+            "f4lc0n-h4rb0r",
+            "Fаlсоn Наrbоr",
+            "FALCON𝐇𝐀𝐑𝐁𝐎𝐑",
+            "ꜰᴀʟᴄᴏɴ ʜᴀʀʙᴏʀ",
+        ] {
             assert_eq!(String::from_utf8_lossy(&text(same)), "falconharbor", "{same}");
         }
         assert_eq!(text("НОС"), text("нос"), "case of other scripts");

@@ -88,7 +88,10 @@ impl Table {
             before <= symbols && symbols.len() >= GRAM + STEP - 1 && !symbols.contains(&0)
         });
         let whole = self.starts.len() == self.entries.len() && self.indexed == self.pool.len();
-        whole && sorted && u32::try_from(self.pool.len()).is_ok() && self.entries.iter().all(|entry| (*entry as usize) < count)
+        whole
+            && sorted
+            && u32::try_from(self.pool.len()).is_ok()
+            && self.entries.iter().all(|entry| (*entry as usize) < count)
     }
 
     /// Windows whose last symbols are one of a pattern's first grams.
@@ -193,7 +196,10 @@ impl Grams {
     #[inline]
     fn place(&self, window: u64) -> (usize, u64) {
         let hash = (window >> SHIFT).wrapping_mul(SPREAD);
-        (hash.wrapping_shr(self.shift) as usize, 1 << (hash >> 16 & 63) | 1 << (hash >> 22 & 63) | 1 << (hash >> 28 & 63))
+        (
+            hash.wrapping_shr(self.shift) as usize,
+            1 << (hash >> 16 & 63) | 1 << (hash >> 22 & 63) | 1 << (hash >> 28 & 63),
+        )
     }
 
     /// Whether the last symbols of a window may be a gram.
