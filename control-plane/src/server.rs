@@ -83,6 +83,8 @@ pub async fn serve(config: Config) -> Result<()> {
     tokio::spawn(stop(handle.clone()));
     tokio::spawn(refresh(app.clone()));
     crate::offboard::resume(&app);
+    crate::audit::resume(&app);
+    tokio::spawn(crate::audit::schedule(app.clone()));
     tracing::info!(%address, public_key = app.key.public().to_base64(), data = %config.data.display(), "partywall serves");
     if let Some(file) = &config.ready_file {
         write_secret(file, address.to_string().as_bytes())?;

@@ -59,19 +59,28 @@ impl Database<'_> {
             if !dry_run && !free.is_empty() {
                 let mut stamped = Vec::new();
                 for point in &free {
-                    let Some((id, original)) = partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"])
+                    let Some((id, original)) =
+                        partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"].to_string())
                     else {
                         bail!("the point {} has no id that can be scoped", point["id"]);
                     };
                     let mut payload: Map<String, Value> = point["payload"].as_object().cloned().unwrap_or_default();
                     payload.insert(self.site.key.clone(), json!(self.site.namespace));
                     if let Some(original) = original {
-                        payload.insert(partywall_core::rag::qdrant::id_key(&self.site.key), json!(original));
+                        payload.insert(partywall_core::rag::qdrant::companion_key(&self.site.key), json!(original));
                     }
                     stamped.push(json!({"id": id, "vector": point["vector"], "payload": payload}));
                 }
-                let body = json!({"points": stamped});
-                self.must(Method::PUT, &format!("/collections/{target}/points?wait=true"), Some(&body)).await?;
+                // What the tenant has under an id by now is the later record.
+                let ids: Vec<&Value> = stamped.iter().map(|point| &point["id"]).collect();
+                let body = json!({"ids": ids, "with_payload": false, "with_vector": false});
+                let known = self.must(Method::POST, &format!("/collections/{target}/points"), Some(&body)).await?;
+                let known = list(&known, "/result")?;
+                stamped.retain(|point| !known.iter().any(|known| known["id"] == point["id"]));
+                if !stamped.is_empty() {
+                    let body = json!({"points": stamped});
+                    self.must(Method::PUT, &format!("/collections/{target}/points?wait=true"), Some(&body)).await?;
+                }
                 let old: Vec<&Value> = free.iter().map(|point| &point["id"]).collect();
                 let path = format!("/collections/{source}/points/delete?wait=true");
                 self.must(Method::POST, &path, Some(&json!({"points": old}))).await?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod audits;
 mod fingerprints;
 mod fleet;
 mod offboarding;
@@ -12,12 +13,12 @@ mod statistics;
 mod tenants;
 
 pub use alerts::Alert;
-pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
+pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
 use crate::jwks::Cached;
-use crate::policy::Compiled;
+use crate::policy::{Compiled, Former};
 use crate::segments::Segments;
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
@@ -27,10 +28,10 @@ use base64::engine::general_purpose::STANDARD;
 use partywall_core::scan::{self, Entry};
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, watch};
 
 /// What only writers touch.
@@ -43,9 +44,13 @@ pub struct Model {
     next_fingerprint: u64,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
+    /// Surfaces as earlier policies had them: records may still be there.
+    pub(crate) former: Vec<Former>,
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
+    /// The isolation audit that runs.
+    pub(crate) audit: Option<crate::audit::Running>,
     revision: u64,
 }
 
@@ -66,11 +71,17 @@ pub struct App {
     segments: RwLock<Segments>,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
+    /// Filters that were heard of before this start, and not since: they may serve what they had then.
+    unheard: Mutex<BTreeSet<String>>,
+    started: Instant,
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
     alerts: Mutex<VecDeque<Alert>>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
+    audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
+    /// Adoptions that are going on: surface and tenant.
+    adoptions: Mutex<BTreeSet<(String, TenantId)>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -122,7 +133,9 @@ impl App {
             policies: store.numbered::<PolicyRecord>("policy")?.into_iter().map(|(_, policy)| policy).collect(),
             jwks: store.named("jwks")?.into_iter().collect(),
             compiled: store.meta("compiled")?,
+            former: store.meta("former")?.unwrap_or_default(),
             gone: store.named("gone")?.into_iter().collect(),
+            audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             ..Model::default()
@@ -142,6 +155,8 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let audits = store.named("audit")?.into_iter().collect();
+        let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -152,11 +167,15 @@ impl App {
             segments: RwLock::new(segments),
             published,
             sidecars: Mutex::default(),
+            unheard: Mutex::new(unheard),
+            started: Instant::now(),
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
             alerts: Mutex::new(alerts),
             offboardings: Mutex::new(offboardings),
+            audits: Mutex::new(audits),
+            adoptions: Mutex::default(),
             key,
             metrics: crate::metrics::Metrics::default(),
         };
@@ -221,6 +240,9 @@ impl App {
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
+        if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
+            content.identity.issuers.push(issuer);
+        }
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         self.published.send_replace(Published {
             revision: model.revision.max(1),

@@ -54,19 +54,22 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
     }
     let limits = route.surface.limits;
     let verify = rag::verifies(route, status);
-    // `location` says where a record now is by the database's own names.
-    let renamed = route.surface.rag.is_some() && text(headers, "location").is_ok_and(|there| there.is_some());
+    // They say where a record now is, and what was asked, by the database's own names.
+    let there = |name: &&str| headers.iter().any(|(known, _)| known == name.as_bytes());
+    let named: Vec<&str> = ["location", "content-location"].into_iter().filter(there).collect();
+    let database = route.surface.rag.is_some();
     let edits = || {
         let mut edits = Edits::none();
-        if renamed {
-            edits.remove("location");
+        if database {
+            named.iter().for_each(|name| edits.remove(*name));
         }
         edits
     };
     let scan = snapshot.leakage.fingerprint_check;
     let media = match text(headers, "content-type").map_err(malformed)? {
         Some(media) => Media::from_content_type(media.as_bytes()),
-        None => Some(Media::Text),
+        // What must be verified is read as what it must be; PostgREST gives an empty body no type.
+        None => Some(if verify { Media::Json } else { Media::Text }),
     };
     if scan {
         scan_head(s, headers)?;
@@ -252,7 +255,12 @@ pub(super) fn call_answer(s: &mut Session, answer: Option<(&Headers, Vec<u8>)>) 
     }
     let (changed, new_status) = judge_whole(s, Some(status), &body)?;
     s.response = State::Done;
-    Ok(Step::Reply(Reply::json(new_status.unwrap_or(status), changed.unwrap_or(body))))
+    let mut reply = Reply::json(new_status.unwrap_or(status), changed.unwrap_or(body));
+    // Elasticsearch's clients believe only answers that say so.
+    if matches!(text(headers, "x-elastic-product"), Ok(Some("Elasticsearch"))) {
+        reply.headers.push(("x-elastic-product", "Elasticsearch".to_owned()));
+    }
+    Ok(Step::Reply(reply))
 }
 
 #[allow(clippy::too_many_arguments)]
