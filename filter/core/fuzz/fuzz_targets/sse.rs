@@ -101,7 +101,9 @@ fuzz_target!(|input: &[u8]| {
         // Text that was no JSON and is JSON without its match is another document, with other texts.
         let same_kind = json::parse(&whole.out).is_ok() == json::parse(body).is_ok();
         if media == Media::Json || (media == Media::Text && same_kind) {
-            let again = run(scanner(&set, media, OnDetect::Block, hold, WIDE), std::iter::once(whole.out.as_slice()));
+            // In clear: to symbols without separators, "[redacted]" may be the end of what stands before it.
+            let again = scanner(&set, media, OnDetect::Block, hold, WIDE).evasion(Evasion::Plain);
+            let again = run(again, std::iter::once(whole.out.as_slice()));
             // Malformed it may be: "[redacted]" in text that looks like events reads like JSON that is none.
             assert_ne!(
                 again.blocked,

@@ -1,8 +1,9 @@
 //! A text as its reader's software shows it: percent-encoding, character references of HTML and backslash escapes decoded,
-//! as often as they were encoded, and tags left out.
+//! as often as they were encoded; and the same with tags left out.
 //!
-//! Text without escapes reads the same either way, so this lens sleeps until one begins, then starts as a copy of the
-//! plain one, and sleeps again when both have come to the same.
+//! Text without escapes reads the same either way, so such a lens sleeps until one begins, then starts as a copy of the
+//! one below it (the plain one; for tags the one for escapes), and sleeps again when both have come to the same. What looks like
+//! a tag and never ends was text that the lens below has read in time: its state is taken over.
 
 use super::Find;
 use super::lens::Lens;
@@ -14,6 +15,8 @@ const TAG: usize = 80;
 #[derive(Default)]
 pub(super) struct Escapes {
     pub(super) awake: bool,
+    /// Whether tags are left out.
+    tags: bool,
     /// What may become an escape or a tag, from its first character on.
     pending: String,
     lens: Lens,
@@ -40,6 +43,44 @@ pub(super) const fn begins(c: char) -> bool {
 }
 
 impl Escapes {
+    /// One that leaves out tags, too.
+    pub(super) fn and_tags() -> Self {
+        Self { tags: true, ..Self::default() }
+    }
+
+    /// What is below a lens above this one: this one while it is awake, or else what is below itself.
+    fn below<'l>(&'l self, plain: &'l Lens) -> (&'l Lens, &'l str) {
+        if self.awake { (&self.lens, &self.pending) } else { (plain, "") }
+    }
+
+    /// Reads one character that the plain lens has read already.
+    pub(super) fn read(&mut self, c: char, plain: &Lens, find: &mut Find<'_>) {
+        self.follow(c, (plain, ""), find);
+    }
+
+    /// Reads one character that the lens for escapes has read already.
+    pub(super) fn read_above(&mut self, c: char, escapes: &Self, plain: &Lens, find: &mut Find<'_>) {
+        self.follow(c, escapes.below(plain), find);
+    }
+
+    fn follow(&mut self, c: char, below: (&Lens, &str), find: &mut Find<'_>) {
+        if !self.awake && self.begins(c) {
+            self.awake = true;
+            // It has read this character, of which no symbol comes.
+            self.lens.copy(below.0, find);
+        }
+        if self.awake {
+            self.char(c, below, find);
+            if self.pending.is_empty() && below.1.is_empty() && self.lens.agrees(below.0) {
+                self.clear(find);
+            }
+        }
+    }
+
+    fn begins(&self, c: char) -> bool {
+        begins(c) && (self.tags || c != '<')
+    }
+
     pub(super) fn clear(&mut self, find: &mut Find<'_>) {
         if self.awake {
             self.awake = false;
@@ -52,24 +93,8 @@ impl Escapes {
         if self.awake { self.lens.live_from() } else { None }
     }
 
-    /// Wakes before a character that begins an escape.
-    pub(super) fn wake(&mut self, plain: &Lens, find: &mut Find<'_>) {
-        if !self.awake {
-            self.awake = true;
-            self.lens.copy(plain, find);
-        }
-    }
-
-    /// Sleeps when there is no difference any more.
-    pub(super) fn settle(&mut self, plain: &Lens, find: &mut Find<'_>) {
-        if self.pending.is_empty() && self.lens.agrees(plain) {
-            self.clear(find);
-        }
-    }
-
-    /// Reads one character.
-    pub(super) fn char(&mut self, c: char, find: &mut Find<'_>) {
-        if self.pending.is_empty() && !begins(c) {
+    fn char(&mut self, c: char, below: (&Lens, &str), find: &mut Find<'_>) {
+        if self.pending.is_empty() && !self.begins(c) {
             return self.lens.char(c, find);
         }
         self.pending.push(c);
@@ -83,16 +108,21 @@ impl Escapes {
                 self.pending.clear();
                 self.lens.byte(byte, find);
             }
-            Read::Byte(byte) => self.again(char::from(byte), None, find),
-            Read::Char(decoded) => self.again(decoded, None, find),
-            Read::Before(decoded) => self.again(decoded, Some(c), find),
+            Read::Byte(byte) => self.again(char::from(byte), None, below, find),
+            Read::Char(decoded) => self.again(decoded, None, below, find),
+            Read::Before(decoded) => self.again(decoded, Some(c), below, find),
+            Read::Text if self.pending.starts_with('<') && self.pending.len() > 2 => {
+                self.lens.copy(below.0, find);
+                self.pending.clear();
+                self.pending.push_str(if c == '<' { "<" } else { below.1 });
+            }
             Read::Text => {
                 let text = std::mem::take(&mut self.pending);
                 let mut chars = text.chars();
                 if let Some(first) = chars.next() {
                     self.lens.char(first, find);
                 }
-                chars.for_each(|c| self.char(c, find));
+                chars.for_each(|c| self.char(c, below, find));
             }
         }
     }
@@ -114,11 +144,11 @@ impl Escapes {
     }
 
     /// What was decoded may be the begin of an escape itself.
-    fn again(&mut self, decoded: char, then: Option<char>, find: &mut Find<'_>) {
+    fn again(&mut self, decoded: char, then: Option<char>, below: (&Lens, &str), find: &mut Find<'_>) {
         self.pending.clear();
-        self.char(decoded, find);
+        self.char(decoded, below, find);
         if let Some(then) = then {
-            self.char(then, find);
+            self.char(then, below, find);
         }
     }
 }

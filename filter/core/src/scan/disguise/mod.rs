@@ -6,7 +6,8 @@
 //! | lens | what it reads |
 //! |---|---|
 //! | plain | the text itself: separators, leetspeak and look-alikes are gone in the symbols; the patterns are the literal, the literal reversed, and its rot13 |
-//! | escapes | percent-encoding, character references and backslash escapes decoded, tags left out |
+//! | escapes | percent-encoding, character references and backslash escapes decoded |
+//! | shown | the same, tags left out |
 //! | base64 × 4, base32 × 8, hex × 2 | what the characters encode, at every alignment |
 //!
 //! Invariants: a lens holds back from the character on that completed the first [`GRAM`] symbols of a pattern, so at
@@ -67,10 +68,11 @@ struct Find<'f> {
 }
 
 /// All lenses on one logical text.
-#[derive(Default)]
 pub(super) struct Disguises {
     plain: Lens,
     escapes: Escapes,
+    /// As `escapes`, with tags left out.
+    shown: Escapes,
     base64: Bits<6, 4>,
     base32: Bits<5, 8>,
     hex: Bits<4, 2>,
@@ -87,6 +89,26 @@ pub(super) struct Disguises {
     seams: Vec<(u64, u64)>,
 }
 
+impl Default for Disguises {
+    fn default() -> Self {
+        Self {
+            plain: Lens::default(),
+            escapes: Escapes::default(),
+            shown: Escapes::and_tags(),
+            base64: Bits::default(),
+            base32: Bits::default(),
+            hex: Bits::default(),
+            alive: 0,
+            found: Vec::new(),
+            before: None,
+            backslash: false,
+            end: 0,
+            new_piece: false,
+            seams: Vec::new(),
+        }
+    }
+}
+
 impl Disguises {
     /// Forgets everything live: what follows is another text.
     pub(super) fn restart(&mut self, engine: &Engine<'_>) {
@@ -99,6 +121,7 @@ impl Disguises {
     fn clear(&mut self, find: &mut Find<'_>) {
         self.plain.clear(find);
         self.escapes.clear(find);
+        self.shown.clear(find);
         self.base64.end(find);
         self.base32.end(find);
         self.hex.end(find);
@@ -167,7 +190,7 @@ impl Disguises {
         if find.alive > 0 || self.new_piece || self.before.is_some() {
             self.note(find);
         }
-        if self.escapes.awake || kind & ESCAPE != 0 {
+        if self.escapes.awake || self.shown.awake || kind & ESCAPE != 0 {
             self.escape(byte, find);
         } else {
             self.plain.symbol(kind as u8, find);
@@ -210,21 +233,16 @@ impl Disguises {
 
     #[cold]
     fn escape(&mut self, byte: u8, find: &mut Find<'_>) {
-        self.escapes.wake(&self.plain, find);
-        self.escapes.char(char::from(byte), find);
         self.plain.symbol(symbols::ascii(byte), find);
-        self.escapes.settle(&self.plain, find);
+        self.escapes.read(char::from(byte), &self.plain, find);
+        self.shown.read_above(char::from(byte), &self.escapes, &self.plain, find);
     }
 
     fn other(&mut self, c: char, find: &mut Find<'_>) {
         self.note(find);
-        if self.escapes.awake {
-            self.escapes.char(c, find);
-        }
         self.plain.char(c, find);
-        if self.escapes.awake {
-            self.escapes.settle(&self.plain, find);
-        }
+        self.escapes.read(c, &self.plain, find);
+        self.shown.read_above(c, &self.escapes, &self.plain, find);
         // What takes no place may stand in an encoded text, too.
         let mut vanishes = true;
         super::fold::char(c, |_| vanishes = false);
@@ -252,6 +270,7 @@ impl Disguises {
         let lenses = [
             self.plain.live_from(),
             self.escapes.live_from(),
+            self.shown.live_from(),
             self.base64.live_from(),
             self.base32.live_from(),
             self.hex.live_from(),

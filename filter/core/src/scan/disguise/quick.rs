@@ -107,7 +107,7 @@ fn confirm(window: u64, at: usize, find: &Find<'_>) -> Option<usize> {
     let known = |window| find.set.segments().iter().any(|segment| segment.disguises.find(window).is_some());
     // The gram that begins a pattern may have ended a symbol or two earlier, in this block.
     (0..STEP).rev().find_map(|back| {
-        let (at, window) = (at.checked_sub(back)?, window << (8 * back));
+        let (at, window) = (at.checked_sub(back)?, window.wrapping_shl(8u32.saturating_mul(back as u32)));
         (find.grams.maybe(window) && known(window)).then_some(at)
     })
 }
@@ -116,7 +116,7 @@ impl Disguises {
     /// Whether every byte must be looked at.
     pub(super) fn is_busy(&self, find: &Find<'_>) -> bool {
         let awake = self.base64.is_awake() || self.base32.is_awake() || self.hex.is_awake();
-        find.alive > 0 || self.escapes.awake || awake
+        find.alive > 0 || self.escapes.awake || self.shown.awake || awake
     }
 
     /// Reads the begin of a block as far as nothing in it needs a closer look. Returns how many bytes that was.

@@ -132,6 +132,6 @@ mod tests {
         assert_eq!(patterns("Falconry").len(), 1);
         assert_eq!(patterns("Falcon Harbor").len(), 3);
         assert!(patterns("Falcon Harbor").contains(&b"robrahnoclaf".to_vec()));
-        assert!(patterns("Falcon Harbor").contains(&b"snypbaunebor".to_vec()));
+        assert!(patterns("Falcon Harbor").contains(&b"snypbauneobe".to_vec()));
     }
 }
