@@ -19,6 +19,8 @@ pub struct Metrics {
     pub jwks_failures: Counter,
     /// Polls answered.
     pub polls: Counter,
+    /// Changes of fingerprints that the shared store did not take.
+    pub store_refusals: Counter,
 }
 
 impl Metrics {
@@ -59,6 +61,11 @@ impl Metrics {
         registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
         registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
         registry.register("polls", "Snapshot polls answered", self.polls.clone());
+        registry.register(
+            "fingerprint_store_refusals",
+            "Changes of fingerprints that the shared store did not take",
+            self.store_refusals.clone(),
+        );
         for (name, help, value) in gauges {
             let gauge = Gauge::<i64>::default();
             gauge.set(*value);

@@ -142,7 +142,7 @@ enum PolicyCommand {
     Apply {
         /// The file; `-` for standard input.
         file: PathBuf,
-        /// Even where a tenant's records would be left behind in its old place.
+        /// Even where a tenant's records would be left behind in its old place, or changes in a shared fingerprint store that is away.
         #[arg(long)]
         force: bool,
     },
@@ -154,7 +154,7 @@ enum PolicyCommand {
     Rollback {
         /// The version.
         version: u64,
-        /// Even where a tenant's records would be left behind in its old place.
+        /// Even where a tenant's records would be left behind in its old place, or changes in a shared fingerprint store that is away.
         #[arg(long)]
         force: bool,
     },
@@ -238,6 +238,19 @@ enum FingerprintCommand {
         /// Its id.
         id: u64,
     },
+    /// Where fingerprints are kept.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// How the store stands.
+    Status,
+    /// The shared store is not what it was: puts what is known here into it, joined with what it holds.
+    Restore,
+    /// The shared store is not what it was: takes what it holds, and gives up what only this control plane knows.
+    Accept,
 }
 
 #[derive(Subcommand)]
@@ -267,6 +280,9 @@ enum TokenCommand {
         /// What it may do.
         #[arg(long)]
         role: Role,
+        /// A token that a replica made, to be known here too: the file that holds it.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
     },
     /// Lists all tokens, without themselves.
     List,

@@ -1,7 +1,7 @@
 //! From a checked policy to what the filters get. Secrets are read here, from the control plane's environment and
 //! files; keys come from the `jwks` cache. The result is compiled by the core itself before it is accepted.
 
-use super::types::{IssuerPolicy, Policy, Rag, RagPolicy, Secret, SurfacePolicy};
+use super::types::{FingerprintStore, IssuerPolicy, Policy, Rag, RagPolicy, Secret, SurfacePolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use partywall_core::scan::FingerprintSet;
@@ -109,6 +109,9 @@ pub struct Compiled {
     /// Whether namespaces of results are counted, and above how many foreign ones an alert leaves.
     #[serde(default)]
     pub statistics: Option<u64>,
+    /// Whether fingerprints are kept in the Redis that the control plane was given.
+    #[serde(default)]
+    pub redis: bool,
 }
 
 impl Compiled {
@@ -202,7 +205,8 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         policy.surfaces.iter().filter_map(|surface| compile_reach(surface).transpose()).collect::<Result<_, _>>()?;
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
-    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics })
+    let redis = scan.fingerprint_store == FingerprintStore::Redis;
+    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics, redis })
 }
 
 fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {

@@ -132,9 +132,9 @@ pub(super) const ROWS: &[Row] = &[
     ),
     key(
         "leakage_detection.cross_tenant_output_scan.fingerprint_store",
-        Kind::Choice(&[("embedded", None), ("redis", Some("Redis as the fingerprint store"))]),
+        Kind::Choice(&[("embedded", None), ("redis", None)]),
         "embedded",
-        "Where the control plane keeps the sets.",
+        "Where the control plane keeps the sets: in its own file, or in the Redis of `partywall serve --redis`, which replicas share.",
     ),
     key(
         "leakage_detection.cross_tenant_output_scan.action_on_detect",

@@ -72,10 +72,19 @@ impl Default for LeakageDetection {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum FingerprintStore {
+    Embedded,
+    Redis,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct OutputScan {
     pub fingerprint_check: bool,
+    pub fingerprint_store: FingerprintStore,
     pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
     pub hold_back: partywall_core::snapshot::wire::HoldBack,
 }
@@ -83,7 +92,12 @@ pub struct OutputScan {
 impl Default for OutputScan {
     fn default() -> Self {
         use partywall_core::snapshot::wire::{HoldBack, OnDetect};
-        Self { fingerprint_check: true, action_on_detect: OnDetect::Block, hold_back: HoldBack::Exact }
+        Self {
+            fingerprint_check: true,
+            fingerprint_store: FingerprintStore::Embedded,
+            action_on_detect: OnDetect::Block,
+            hold_back: HoldBack::Exact,
+        }
     }
 }
 

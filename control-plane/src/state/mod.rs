@@ -3,15 +3,20 @@
 
 mod access;
 mod alerts;
+mod delta;
 mod fingerprints;
 mod fleet;
+mod health;
 mod offboarding;
 mod policies;
 mod records;
+mod revisions;
+mod sharing;
 mod statistics;
 mod tenants;
 
 pub use alerts::Alert;
+pub use health::StoreStatus;
 pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
@@ -19,12 +24,13 @@ pub use statistics::{Distribution, Hour};
 use crate::jwks::Cached;
 use crate::policy::Compiled;
 use crate::segments::Segments;
+use crate::shared::{Position, Remote};
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use partywall_core::scan::{self, Entry};
+use partywall_core::scan::Entry;
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -41,6 +47,10 @@ pub struct Model {
     created: HashMap<u64, u64>,
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
+    /// Where in the shared store's life the fingerprints are from; `None` when they are our own.
+    shared: Option<Position>,
+    /// The next segments are built anew.
+    rebuild: bool,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
     pub(crate) jwks: BTreeMap<String, Cached>,
@@ -61,6 +71,12 @@ pub struct App {
     store: Store,
     /// Held by whoever changes anything: changes come one after the other, readers go on meanwhile.
     writer: Mutex<()>,
+    /// Held by whoever changes fingerprints or where they are kept; taken before `writer`.
+    sharing: Mutex<()>,
+    /// The shared store, where there is one.
+    remote: Option<Remote>,
+    health: Mutex<health::Health>,
+    outrun: Mutex<revisions::Outrun>,
     model: RwLock<Model>,
     tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
@@ -105,13 +121,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl App {
-    /// Opens the data directory; creates it, the signing key and one admin token at the first start.
+    /// Opens the data directory; creates it, the signing key (unless it is elsewhere) and one admin token at the first start.
     ///
     /// # Errors
     /// When the directory, key or store cannot be read or written.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, key: Option<&Path>, remote: Option<Remote>) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        let key = crate::server::signing_key(directory)?;
+        let key = crate::server::signing_key(directory, key)?;
         let store = Store::open(directory)?;
         let mut model = Model {
             tenants: store
@@ -125,17 +141,24 @@ impl App {
             gone: store.named("gone")?.into_iter().collect(),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
+            shared: store.meta::<Option<Position>>("shared")?.flatten(),
             ..Model::default()
         };
         for (id, record) in store.numbered::<FingerprintRecord>("fingerprint")? {
-            let text = record.text.clone().unwrap_or_default();
-            let folded = scan::literal(&text).map_err(|error| anyhow!("fingerprint {id}: {error}"))?;
-            model.by_text.insert(folded, id);
-            model.created.insert(id, record.created_at);
-            model.fingerprints.insert(id, Entry { id, text, owners: record.owners, severity: record.severity });
+            let folded = delta::folded(&FingerprintRecord { id, ..record.clone() })?;
+            model.keep(&record, folded);
+        }
+        if model.compiled.as_ref().is_some_and(|compiled| compiled.redis) {
+            if remote.is_none() {
+                bail!("the policy in force keeps fingerprints in Redis: start with `--redis URL` (or PARTYWALL_REDIS)");
+            }
+        } else {
+            // A switch to the shared store that did not get through: what was merged is ours.
+            model.shared = None;
         }
         let segments = Segments::build(&model.fingerprints)?;
-        let (published, _) = watch::channel(Published { revision: 0, max_age_s: 300, content: None });
+        let (published, _) =
+            watch::channel(Published { revision: 0, max_age_s: 300, tag: String::new(), content: None });
         let (feed, _) = broadcast::channel(1024);
         let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
         let kept: VecDeque<Event> = store.numbered::<Event>("event")?.into_iter().map(|(_, event)| event).collect();
@@ -147,6 +170,10 @@ impl App {
         let app = Self {
             store,
             writer: Mutex::default(),
+            sharing: Mutex::default(),
+            remote,
+            health: Mutex::default(),
+            outrun: Mutex::default(),
             model: RwLock::new(model),
             tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
@@ -190,12 +217,17 @@ impl App {
         let result = change(&self.model(), &write)?;
         write.set_meta("revision", &revision)?;
         write.commit()?;
-        let (added, gone) = {
+        let (added, gone, rebuild) = {
             let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
             model.revision = revision;
-            apply(&mut model, &result)
+            let (added, gone) = apply(&mut model, &result);
+            (added, gone, std::mem::take(&mut model.rebuild))
         };
-        if !added.is_empty() || !gone.is_empty() {
+        if rebuild {
+            let current = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let next = current.rebuild(&self.model().fingerprints)?;
+            *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
+        } else if !added.is_empty() || !gone.is_empty() {
             let mut next = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
             next.change(&self.model().fingerprints, &added, &gone)?;
             *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -220,38 +252,23 @@ impl App {
 
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
+        if compiled.redis && model.shared.is_none() {
+            // Nobody knows what must be guarded: filters get nothing, and deny.
+            return;
+        }
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
-        self.published.send_replace(Published {
-            revision: model.revision.max(1),
-            max_age_s: compiled.max_age_s,
-            content: Some(Arc::new(content)),
-        });
+        let shared = model.shared.as_ref().filter(|_| compiled.redis);
+        let tag = revisions::tag(&content, compiled.max_age_s, shared);
+        let revision = model.revision.max(1);
+        lock(&self.outrun).published(&tag, revision);
+        let content = Some(Arc::new(content));
+        self.published.send_replace(Published { revision, max_age_s: compiled.max_age_s, tag, content });
     }
 
     /// Follows what is published.
     pub fn subscribe(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
-    }
-
-    /// A filter runs a later revision than ours: our data was restored from a backup. Moves past it, so that the filter,
-    /// which refuses to go back, follows again.
-    ///
-    /// # Errors
-    /// When the store fails, or the claim is absurd.
-    pub fn outrun(&self, revision: u64) -> Result<()> {
-        let _writer = lock(&self.writer);
-        let ours = self.model().revision;
-        if revision < ours || revision - ours > 1_000_000_000 {
-            return Ok(());
-        }
-        let write = self.store.write()?;
-        write.set_meta("revision", &(revision + 1))?;
-        write.commit()?;
-        tracing::warn!(theirs = revision, ours, "a filter runs a later revision: moving past it");
-        self.model.write().unwrap_or_else(PoisonError::into_inner).revision = revision + 1;
-        self.publish(&self.model());
-        Ok(())
     }
 
     /// A blob by its digest.
