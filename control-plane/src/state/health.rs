@@ -81,17 +81,19 @@ impl Health {
 
 /// What went wrong with Redis, and what to do.
 pub(super) fn describe(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    // The client's errors say the same again as their own source.
+    let text = error.downcast_ref::<redis::RedisError>().map_or_else(|| format!("{error:#}"), ToString::to_string);
     let hints = [
-        ("READONLY", "it is a read-only replica: let `--redis` name the primary"),
+        ("read only replica", "it is a read-only replica: let `--redis` name the primary"),
         ("OOM", "it is full: raise its `maxmemory` (and keep `maxmemory-policy noeviction`)"),
         ("MISCONF", "it cannot save to its disk"),
         ("NOREPLICAS", "it has too few replicas to take writes"),
-        ("LOADING", "it is still loading its data"),
+        ("BusyLoading", "it is still loading its data"),
         ("NOAUTH", "it wants a password: give it in the URL or by `--redis-password-file`"),
+        ("unauthenticated", "it wants a password: give it in the URL or by `--redis-password-file`"),
         ("WRONGPASS", "it refuses the password"),
         ("uthentication", "it refuses the password"),
-        ("NOPERM", "its ACL does not let us: docs/operations.md has the rule"),
+        ("NoPerm", "its ACL does not let us: docs/operations.md has the rule"),
     ];
     match hints.iter().find(|(word, _)| text.contains(word)) {
         Some((_, hint)) => format!("Redis refuses: {hint} ({text})"),
