@@ -172,16 +172,17 @@ impl Remote {
     pub fn decide(
         &self,
         seen: Option<&Position>,
+        store: &str,
         revision: u64,
         next: u64,
         records: Option<&[FingerprintRecord]>,
     ) -> Result<Written> {
-        let (name, head) = (random()?, random()?);
+        let head = random()?;
         let mut call = self.decide.prepare_invoke();
         for key in ["meta", "fingerprints", "changes"] {
             call.key(self.key(key));
         }
-        call.arg(seen.map_or("", |seen| &seen.head)).arg(&head).arg(name).arg(next).arg(revision);
+        call.arg(seen.map_or("", |seen| &seen.head)).arg(&head).arg(store).arg(next).arg(revision);
         call.arg(if records.is_some() { "replace" } else { "keep" });
         for record in records.unwrap_or_default() {
             call.arg(record.id).arg(serde_json::to_string(record)?);

@@ -63,9 +63,10 @@ struct Meta {
     next: u64,
     count: u64,
     decided: u64,
+    over: String,
 }
 
-const FIELDS: [&str; 6] = ["store", "revision", "head", "next", "count", "decided"];
+const FIELDS: [&str; 7] = ["store", "revision", "head", "next", "count", "decided", "over"];
 
 fn meta(fields: Vec<Option<String>>) -> Result<Option<Meta>> {
     let mut fields = fields.into_iter();
@@ -78,7 +79,8 @@ fn meta(fields: Vec<Option<String>>) -> Result<Option<Meta>> {
     let head = next().context("its meta has no head")?;
     let (after, count) = (number(next(), "next")?, number(next(), "count")?);
     let decided = next().map_or(Ok(0), |text| text.parse())?;
-    Ok(Some(Meta { position: Position { store, revision, head }, next: after, count, decided }))
+    let over = next().unwrap_or_default();
+    Ok(Some(Meta { position: Position { store, revision, head }, next: after, count, decided, over }))
 }
 
 /// An entry of a stream: its id, and fields and values in turn.
@@ -117,13 +119,13 @@ impl Remote {
             .arg("COUNT")
             .arg(BATCH);
         let (fields, held, entries): (Vec<Option<String>>, u64, Vec<Raw>) = ask.query(connection)?;
-        let Some(Meta { position: now, count, decided, .. }) = meta(fields)? else {
+        let Some(Meta { position: now, count, decided, over, .. }) = meta(fields)? else {
             return Ok(Since::Diverged(format!("it is empty, and was at revision {}", from.revision)));
         };
         if held != count {
             return Ok(Since::Diverged(format!("it holds {held} fingerprints where it should hold {count}")));
         }
-        if decided > from.revision {
+        if decided > from.revision && (now.store == from.store || over == from.store) {
             return Ok(Since::Reload);
         }
         if now.store != from.store {

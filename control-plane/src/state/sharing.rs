@@ -61,7 +61,6 @@ impl App {
             Err(error) => {
                 let why = describe(&error);
                 lock(&self.health).refuses(&why);
-                self.metrics.store_refusals.inc();
                 Err(unavailable(&why))
             }
         }
@@ -75,6 +74,10 @@ impl App {
         let result = self.shared_write(remote, &token, &mut locked, plan);
         if locked {
             remote.unlock(&token);
+        }
+        let code = result.as_ref().err().and_then(|error| error.downcast_ref::<super::Refused>()).map(|refused| refused.0);
+        if code == Some("fingerprint_store_unavailable") {
+            self.metrics.store_refusals.inc();
         }
         result
     }
@@ -251,6 +254,7 @@ impl App {
             return Err(refused("fingerprint_store_in_order", "the store is in order: there is nothing to decide"));
         }
         let here = self.held();
+        let name = here.position.as_ref().map_or_else(random, |position| Ok(position.store.clone()))?;
         for _ in 0..20 {
             let there = self.told(remote.with(|connection| remote.contents(connection)))?;
             let revision = |whole: &Whole| whole.position.as_ref().map_or(0, |position| position.revision);
@@ -264,7 +268,7 @@ impl App {
             } else {
                 there.records
             };
-            let written = remote.decide(there.position.as_ref(), revision, next, restore.then_some(&records));
+            let written = remote.decide(there.position.as_ref(), &name, revision, next, restore.then_some(&records));
             if let Written::Done(position) = self.told(written)? {
                 tracing::warn!(
                     revision,
