@@ -101,6 +101,8 @@ pub async fn serve(config: Config) -> Result<()> {
     tokio::spawn(refresh(app.clone()));
     crate::shared::follow::start(&app);
     crate::offboard::resume(&app);
+    crate::audit::resume(&app);
+    tokio::spawn(crate::audit::schedule(app.clone()));
     tracing::info!(%address, public_key = app.key.public().to_base64(), data = %config.data.display(), "partywall serves");
     if let Some(file) = &config.ready_file {
         write_secret(file, address.to_string().as_bytes())?;

@@ -48,7 +48,10 @@ impl Database<'_> {
         let count = json!({"query": unmarked});
         done.stamped = number(&self.must(Method::POST, &format!("/{source}/_count"), Some(&count)).await?, "/count")?;
         done.marked = done.seen - done.stamped.min(done.seen);
-        while !dry_run {
+        if dry_run {
+            return Ok(done);
+        }
+        loop {
             let mut body = json!({"query": unmarked, "size": PAGE, "sort": ["_doc"]});
             if let Some(after) = &after {
                 body["search_after"] = after.clone();

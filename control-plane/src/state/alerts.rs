@@ -1,6 +1,7 @@
 //! Alerts: what an operator must see. Kept until they are old, newest first.
 
 use super::{App, lock};
+use anyhow::Result;
 use partywall_core::record::{Decision, Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +16,7 @@ pub struct Alert {
     pub sequence: u64,
     /// When, Unix seconds.
     pub at: u64,
-    /// `namespace_mismatch`, `namespace_threshold` or `fingerprint_match`.
+    /// `namespace_mismatch`, `namespace_threshold`, `fingerprint_match` or `canary_crossed`.
     pub kind: String,
     /// Whose request it was.
     pub tenant: Option<String>,
@@ -75,6 +76,30 @@ impl Alert {
 }
 
 impl App {
+    /// Raises alerts that no decision record carries.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn raise(&self, mut new: Vec<Alert>) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let _writer = lock(&self.writer);
+        let first = lock(&self.alerts).back().map_or(1, |last| last.sequence + 1);
+        for (sequence, alert) in (first..).zip(&mut new) {
+            alert.sequence = sequence;
+        }
+        let write = self.store.write()?;
+        write.put_numbered("alert", new.iter().map(|alert| (alert.sequence, alert)))?;
+        write.commit()?;
+        for alert in new {
+            tracing::error!(kind = alert.kind, tenant = ?alert.tenant, surface = ?alert.surface, "alert: {}", alert.summary);
+            self.metrics.alert(&alert.kind);
+            lock(&self.alerts).push_back(alert);
+        }
+        Ok(())
+    }
+
     /// Recent alerts, newest first.
     pub fn alerts(&self, limit: usize, wanted: impl Fn(&Alert) -> bool) -> Vec<Alert> {
         lock(&self.alerts).iter().rev().filter(|alert| wanted(alert)).take(limit).cloned().collect()

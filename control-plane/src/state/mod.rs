@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod audits;
 mod delta;
 mod fingerprints;
 mod fleet;
@@ -56,6 +57,8 @@ pub struct Model {
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
+    /// The isolation audit that runs.
+    pub(crate) audit: Option<crate::audit::Running>,
     revision: u64,
 }
 
@@ -87,6 +90,7 @@ pub struct App {
     statistics: Mutex<statistics::Statistics>,
     alerts: Mutex<VecDeque<Alert>>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
+    audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -139,6 +143,7 @@ impl App {
             jwks: store.named("jwks")?.into_iter().collect(),
             compiled: store.meta("compiled")?,
             gone: store.named("gone")?.into_iter().collect(),
+            audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             shared: store.meta::<Option<Position>>("shared")?.flatten(),
@@ -165,6 +170,7 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let audits = store.named("audit")?.into_iter().collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -184,6 +190,7 @@ impl App {
             statistics: Mutex::new(hours),
             alerts: Mutex::new(alerts),
             offboardings: Mutex::new(offboardings),
+            audits: Mutex::new(audits),
             key,
             metrics: crate::metrics::Metrics::default(),
         };
@@ -257,6 +264,9 @@ impl App {
             return;
         }
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
+        if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
+            content.identity.issuers.push(issuer);
+        }
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         let shared = model.shared.as_ref().filter(|_| compiled.redis);
         let tag = revisions::tag(&content, compiled.max_age_s, shared);

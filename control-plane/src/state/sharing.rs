@@ -75,7 +75,8 @@ impl App {
         if locked {
             remote.unlock(&token);
         }
-        let code = result.as_ref().err().and_then(|error| error.downcast_ref::<super::Refused>()).map(|refused| refused.0);
+        let code =
+            result.as_ref().err().and_then(|error| error.downcast_ref::<super::Refused>()).map(|refused| refused.0);
         if code == Some("fingerprint_store_unavailable") {
             self.metrics.store_refusals.inc();
         }
