@@ -52,6 +52,10 @@ pub async fn poll(
         return Err(Problem::new(400, "poll_invalid", "nonce, instance and tag are of letters, digits, - _ and ."));
     }
     app.metrics.polls.inc();
+    if app.is_new(&poll.instance) {
+        let instance = poll.instance.clone();
+        blocking(&app, move |app| app.remember(&instance)).await?;
+    }
     app.seen(&poll.instance, app.enforced(&poll.tag, poll.have));
     let answer = current(&app, &poll).await?;
     if answer.content.is_none() && poll.have > 0 {

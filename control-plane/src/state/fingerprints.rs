@@ -5,7 +5,7 @@ use crate::shared::Delta;
 use anyhow::Result;
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry};
-use partywall_core::tenant::TenantId;
+use partywall_core::tenant::{TenantId, TenantStatus};
 use std::collections::{BTreeMap, HashMap};
 
 impl App {
@@ -28,6 +28,9 @@ impl App {
                         "tenant_unknown",
                         format!("item {index}: there is no tenant {tenant}: onboard it first"),
                     ));
+                }
+                if model.tenants.get(tenant).is_some_and(|tenant| tenant.status == TenantStatus::Offboarding) {
+                    return Err(refused("tenant_offboarding", format!("item {index}: {tenant} is being offboarded")));
                 }
                 let folded = scan::literal(text)
                     .map_err(|error| refused("fingerprint_unusable", format!("item {index}: {error}")))?;

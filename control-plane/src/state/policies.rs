@@ -75,9 +75,15 @@ impl App {
                 for (issuer, cached) in &fetched {
                     write.put("jwks", issuer, cached)?;
                 }
-                Ok((record, new_tenants(model, write, &ids)?))
+                let mut former = model.former.clone();
+                if let Some(now) = &model.compiled {
+                    now.remember(&compiled, &mut former);
+                    write.set_meta("former", &former)?;
+                }
+                Ok((record, new_tenants(self, model, write, &ids)?, former))
             },
-            |model, (record, new)| {
+            |model, (record, new, former)| {
+                model.former.clone_from(former);
                 model.policies.push(record.clone());
                 model.compiled = Some(compiled.clone());
                 if !compiled.redis {
@@ -92,7 +98,7 @@ impl App {
             // What was merged stays here too.
             self.model.write().unwrap_or_else(PoisonError::into_inner).shared = None;
         }
-        changed.map(|(record, _)| record)
+        changed.map(|(record, ..)| record)
     }
 
     /// Takes in the keys that an issuer publishes now. Publishes only when they changed.
