@@ -592,6 +592,22 @@ fn documented_acl() -> String {
 }
 
 #[test]
+fn a_restart_costs_the_proxies_nothing() {
+    let mut stack = Stack::builder("redis-restart").start().unwrap();
+    for n in 0..5 {
+        stack.fingerprint("beta", &format!("some secret {n}")).unwrap();
+    }
+    let revision = |stack: &Stack| stack.api("GET", "/v1/status", None).unwrap()["revision"].clone();
+    let before = revision(&stack);
+    stack.stop_control();
+    stack.start_control().unwrap();
+    // The segments are cut anew, but they say the same.
+    stack.converge().unwrap();
+    assert_eq!(revision(&stack), before);
+    assert!(guarded(&stack, "some secret 3"));
+}
+
+#[test]
 fn a_bulk_of_100_000_goes_through() {
     let redis = Redis::start("redis-bulk", &[]).unwrap();
     let one = bare("redis-bulk-1", redis.port);

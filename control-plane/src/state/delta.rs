@@ -5,6 +5,8 @@ use crate::shared::{Delta, Position, Whole};
 use crate::store::Write;
 use anyhow::{Context as _, Result, anyhow};
 use partywall_core::scan::{self, Entry};
+use partywall_core::tenant::TenantId;
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
 impl Delta {
@@ -76,10 +78,24 @@ pub(super) fn union(base: &Whole, extra: &[FingerprintRecord]) -> Result<Delta> 
     Ok(delta)
 }
 
+/// A fingerprint's part in the sum that stands for the whole set, in whatever order it came together.
+fn weight(entry: &Entry) -> u128 {
+    let mut digest = Sha256::new();
+    digest.update(entry.id.to_be_bytes());
+    digest.update([entry.severity as u8]);
+    for part in entry.owners.iter().map(TenantId::as_str).chain([entry.text.as_str()]) {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let digest = digest.finalize();
+    u128::from_be_bytes(std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0)))
+}
+
 impl Model {
     pub(super) fn keep(&mut self, record: &FingerprintRecord, folded: Vec<u8>) {
         let text = record.text.clone().unwrap_or_default();
         let entry = Entry { id: record.id, text, owners: record.owners.clone(), severity: record.severity };
+        self.sum = self.sum.wrapping_add(weight(&entry));
         self.by_text.insert(folded, record.id);
         self.created.insert(record.id, record.created_at);
         self.fingerprints.insert(record.id, entry);
@@ -87,9 +103,9 @@ impl Model {
 
     fn forget(&mut self, id: u64) {
         self.created.remove(&id);
-        let Some(folded) = self.fingerprints.remove(&id).and_then(|entry| scan::literal(&entry.text).ok()) else {
-            return;
-        };
+        let Some(entry) = self.fingerprints.remove(&id) else { return };
+        self.sum = self.sum.wrapping_sub(weight(&entry));
+        let Ok(folded) = scan::literal(&entry.text) else { return };
         if self.by_text.get(&folded) == Some(&id) {
             self.by_text.remove(&folded);
         }
@@ -142,6 +158,7 @@ impl App {
             },
             |model, ()| {
                 model.fingerprints.clear();
+                model.sum = 0;
                 model.by_text.clear();
                 model.created.clear();
                 for (record, folded) in whole.records.iter().zip(folds.iter().cloned()) {

@@ -48,6 +48,8 @@ pub struct Model {
     created: HashMap<u64, u64>,
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
+    /// Stands for the whole set.
+    sum: u128,
     /// Where in the shared store's life the fingerprints are from; `None` when they are our own.
     shared: Option<Position>,
     /// The next segments are built anew.
@@ -279,9 +281,9 @@ impl App {
         if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
             content.identity.issuers.push(issuer);
         }
-        (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         let shared = model.shared.as_ref().filter(|_| compiled.redis);
-        let tag = revisions::tag(&content, compiled.max_age_s, shared);
+        let tag = revisions::tag(&content, compiled.max_age_s, model.sum, shared);
+        (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         let revision = model.revision.max(1);
         lock(&self.outrun).published(&tag, revision);
         let content = Some(Arc::new(content));

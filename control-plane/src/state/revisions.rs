@@ -1,8 +1,8 @@
 //! Revisions, where proxies may ask one control plane today and its replica tomorrow.
 //!
 //! Each control plane counts its own revisions, and filters refuse to go back. So revisions alone do not tell whether two of them say the same:
-//! that is what *tags* are for. A tag is a digest of what a manifest says; where fingerprints are shared, with the store's name and revision in place of the
-//! segments, which are cut differently everywhere. A filter that polls says which tag it runs.
+//! that is what *tags* are for. A tag is a digest of what a manifest says, with the set of fingerprints in place of the segments, which are cut differently by every
+//! control plane and at every start; where fingerprints are shared, the store's name and revision follow. A filter that polls says which tag it runs.
 
 use super::{App, Published, lock};
 use crate::shared::Position;
@@ -18,15 +18,12 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How many tags are remembered.
 const TAGS: usize = 256;
 
-/// What a content is called.
-pub(super) fn tag(content: &wire::Content, max_age_s: u64, shared: Option<&Position>) -> String {
-    let mut said = content.clone();
-    if shared.is_some() {
-        (said.segments, said.removed) = (Vec::new(), Vec::new());
-    }
+/// What a content, without segments, is called; `set` stands for the fingerprints.
+pub(super) fn tag(content: &wire::Content, max_age_s: u64, set: u128, shared: Option<&Position>) -> String {
     let mut digest = Sha256::new();
-    digest.update(serde_json::to_vec(&said).unwrap_or_default());
+    digest.update(serde_json::to_vec(content).unwrap_or_default());
     digest.update(max_age_s.to_be_bytes());
+    digest.update(set.to_be_bytes());
     let mut name = hex::encode(digest.finalize());
     name.truncate(32);
     match shared {
