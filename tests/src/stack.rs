@@ -418,11 +418,11 @@ impl Builder {
         let chroma = self.chroma.then(|| start_chroma(&directory, stack.chroma)).transpose()?;
         stack.start_control()?;
         stack.admin_token = std::fs::read_to_string(directory.join("data/admin.token"))?;
-        let made = stack.api(
-            "POST",
-            "/v1/tokens",
-            Some(&json!({"name": "edge", "role": "sidecar", "token": self.sidecar_token})),
-        )?;
+        let mut new = json!({"name": "edge", "role": "sidecar"});
+        if let Some(token) = self.sidecar_token {
+            new["token"] = json!(token);
+        }
+        let made = stack.api("POST", "/v1/tokens", Some(&new))?;
         stack.sidecar_token = made["token"].as_str().context("no token")?.to_owned();
         stack.public_key = stack.api("GET", "/v1/status", None)?["public_key"].as_str().context("no key")?.to_owned();
         if !self.policy.is_empty() {
