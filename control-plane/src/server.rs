@@ -82,6 +82,9 @@ pub async fn serve(config: Config) -> Result<()> {
     let handle = Handle::new();
     tokio::spawn(stop(handle.clone()));
     tokio::spawn(refresh(app.clone()));
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let _ = app.address.set(format!("{scheme}://{address}"));
+    tokio::spawn(crate::alerting::run(app.clone()));
     crate::offboard::resume(&app);
     tracing::info!(%address, public_key = app.key.public().to_base64(), data = %config.data.display(), "partywall serves");
     if let Some(file) = &config.ready_file {

@@ -1,6 +1,7 @@
 //! Health, readiness, metrics, status.
 
 use super::{Security, Shared};
+use crate::state::now_ms;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -68,7 +69,15 @@ pub async fn metrics(State(app): State<Shared>) -> String {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let revision = i64::try_from(app.subscribe().borrow().revision).unwrap_or(i64::MAX);
     let (tenants, fingerprints) = app.read(|model| (model.tenants.len(), model.fingerprints.len()));
+    let (pending, oldest) = app.waiting();
+    let oldest = oldest.map_or(0, |at| now_ms().saturating_sub(at) / 1000);
     app.metrics.render(&[
+        ("alerts_pending", "Messages about alerts that wait for their receivers", number(pending)),
+        (
+            "alerts_oldest_pending_seconds",
+            "How long the oldest of them has waited",
+            i64::try_from(oldest).unwrap_or(i64::MAX),
+        ),
         ("revision", "The revision in force", revision),
         ("tenants", "Tenants known", number(tenants)),
         ("fingerprints", "Fingerprints kept", number(fingerprints)),

@@ -3,7 +3,8 @@
 
 use super::client::Client;
 use super::{
-    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, output, rag,
+    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, alerts, output,
+    rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};
@@ -73,7 +74,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Events(command) => events(client, command, json).await?,
         Command::Token(command) => token(client, command, json).await?,
         Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
-        Command::Alerts { tenant, limit } => rag::alerts(client, tenant, limit, json).await?,
+        Command::Alerts(command) => alerts::run(client, command, json).await?,
         Command::Adopt(arguments) => rag::adopt(client, arguments, json).await?,
         Command::Receipt(ReceiptCommand::Show { id }) => rag::receipt(client, &id, json).await?,
         Command::Serve(_) | Command::Surfaces { .. } | Command::Completions { .. } | Command::Receipt(_) => {}

@@ -71,7 +71,7 @@ fn resolve(secret: &Secret) -> Result<String, String> {
     pick(&secret.secret, &secret.secret_env, &secret.secret_file, "secret")
 }
 
-fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
+pub(super) fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
     match (value, env, file) {
         (Some(value), None, None) => Ok(value.clone()),
         (None, Some(env), None) => {
@@ -109,6 +109,9 @@ pub struct Compiled {
     /// Whether namespaces of results are counted, and above how many foreign ones an alert leaves.
     #[serde(default)]
     pub statistics: Option<u64>,
+    /// Who is told of alerts, and how often.
+    #[serde(default)]
+    pub alerts: super::Alerting,
 }
 
 impl Compiled {
@@ -202,7 +205,8 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         policy.surfaces.iter().filter_map(|surface| compile_reach(surface).transpose()).collect::<Result<_, _>>()?;
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
-    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics })
+    let alerts = super::alerts::compile(&policy.alerts)?;
+    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics, alerts })
 }
 
 fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {

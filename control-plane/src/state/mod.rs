@@ -3,16 +3,19 @@
 
 mod access;
 mod alerts;
+mod desk;
 mod fingerprints;
 mod fleet;
 mod offboarding;
+mod outbox;
 mod policies;
 mod records;
 mod statistics;
 mod tenants;
 
-pub use alerts::Alert;
+pub use alerts::{Alert, KINDS as ALERT_KINDS};
 pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
+pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
@@ -29,9 +32,9 @@ use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// What only writers touch.
 #[derive(Default)]
@@ -69,7 +72,11 @@ pub struct App {
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
-    alerts: Mutex<VecDeque<Alert>>,
+    desk: Mutex<desk::Desk>,
+    /// Something waits that may leave.
+    pub alerts_changed: Notify,
+    /// Where the server listens, once it does.
+    pub address: OnceLock<String>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
     /// The key that signs manifests.
     pub key: SecretKey,
@@ -97,6 +104,12 @@ pub fn refused(code: &'static str, message: impl Into<String>) -> anyhow::Error 
 /// Unix time in seconds.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,6 +155,9 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let mut desk = desk::Desk::open(alerts, now_ms());
+        desk.outbox = store.numbered("outbox")?.into_iter().collect();
+        desk.receivers = store.named("receiver")?.into_iter().collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -155,7 +171,9 @@ impl App {
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
-            alerts: Mutex::new(alerts),
+            desk: Mutex::new(desk),
+            alerts_changed: Notify::new(),
+            address: OnceLock::new(),
             offboardings: Mutex::new(offboardings),
             key,
             metrics: crate::metrics::Metrics::default(),
