@@ -121,11 +121,20 @@ async fn attempt(http: &reqwest::Client, app: &Shared, delivery: &Delivery) -> (
     let alert = &delivery.message.alert;
     let alerting = app.alerting();
     let Some(receiver) = alerting.receivers.iter().find(|receiver| receiver.name == *name) else {
-        tracing::error!(receiver = name, sequence = alert.sequence, "an alert is not delivered: the policy no longer names its receiver");
+        tracing::error!(
+            receiver = name,
+            sequence = alert.sequence,
+            "an alert is not delivered: the policy no longer names its receiver"
+        );
         return (Outcome::Dropped("the policy no longer names the receiver"), None);
     };
     if now_ms().saturating_sub(delivery.since_ms) > KEPT_MS {
-        tracing::error!(receiver = name, sequence = alert.sequence, attempts = delivery.attempts, "an alert is given up: its receiver has not taken it for a day");
+        tracing::error!(
+            receiver = name,
+            sequence = alert.sequence,
+            attempts = delivery.attempts,
+            "an alert is given up: its receiver has not taken it for a day"
+        );
         return (Outcome::Dropped("not taken for a day"), None);
     }
     let link = link(app, &alerting);
@@ -133,7 +142,13 @@ async fn attempt(http: &reqwest::Client, app: &Shared, delivery: &Delivery) -> (
         Ok(_) => (Outcome::Delivered, None),
         Err(failure) => {
             let next_ms = now_ms() + backoff(delivery.attempts);
-            tracing::warn!(receiver = name, sequence = alert.sequence, attempts = delivery.attempts + 1, why = failure.why, "an alert could not be delivered; it is tried again");
+            tracing::warn!(
+                receiver = name,
+                sequence = alert.sequence,
+                attempts = delivery.attempts + 1,
+                why = failure.why,
+                "an alert could not be delivered; it is tried again"
+            );
             (Outcome::Failed { why: failure.why, next_ms }, failure.unreachable.then_some(next_ms))
         }
     }

@@ -92,7 +92,8 @@ pub(super) async fn send(
     if status.is_success() {
         return Ok(text);
     }
-    let unreachable = status.is_server_error() || matches!(status.as_u16(), 401 | 403 | 404 | 408 | 429) || status.is_redirection();
+    let unreachable =
+        status.is_server_error() || matches!(status.as_u16(), 401 | 403 | 404 | 408 | 429) || status.is_redirection();
     Err(Failure { why: text, unreachable })
 }
 

@@ -31,7 +31,7 @@ fn one(alert: &Alert) -> Value {
     })
 }
 
-/// The body: the same bytes at every try.
+/// The body.
 pub fn body(id: &str, message: &Message, link: &str) -> String {
     let mut body = json!({
         "version": 1,
@@ -40,9 +40,9 @@ pub fn body(id: &str, message: &Message, link: &str) -> String {
         "alert": one(&message.alert),
         "url": format!("{link}/v1/alerts?since={}", message.alert.sequence.saturating_sub(1)),
     });
-    if !message.more.is_empty() {
-        let fresh = |alert: &Alert| one(&Alert { count: alert.count - alert.announced, ..alert.clone() });
-        body["more"] = message.more.iter().map(fresh).collect();
+    let fresh = |alert: &Alert| one(&Alert { count: alert.count - alert.announced, ..alert.clone() });
+    if let Some(object) = body.as_object_mut().filter(|_| !message.more.is_empty()) {
+        object.insert("more".to_owned(), message.more.iter().map(fresh).collect());
     }
     body.to_string()
 }

@@ -55,8 +55,17 @@ async fn receivers(client: &Client, json: bool) -> Result<()> {
             }
         }
     }
-    let columns =
-        ["name", "kind", "delivered", "pending", "oldest_pending_s", "dropped", "delivered_at", "failing_since", "last_error"];
+    let columns = [
+        "name",
+        "kind",
+        "delivered",
+        "pending",
+        "oldest_pending_s",
+        "dropped",
+        "delivered_at",
+        "failing_since",
+        "last_error",
+    ];
     output::table(&rows, &columns, json);
     Ok(())
 }

@@ -3,8 +3,8 @@
 
 use super::client::Client;
 use super::{
-    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, alerts, output,
-    rag,
+    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, alerts,
+    output, rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};

@@ -156,13 +156,7 @@ pub(super) fn compile(policy: &AlertsPolicy) -> Result<Alerting, CompileError> {
         });
     }
     let external_url = policy.external_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
-    Ok(Alerting {
-        log: policy.log,
-        dedupe_s: policy.dedupe,
-        rate_limit: policy.rate_limit,
-        external_url,
-        receivers,
-    })
+    Ok(Alerting { log: policy.log, dedupe_s: policy.dedupe, rate_limit: policy.rate_limit, external_url, receivers })
 }
 
 /// What the table of keys cannot say about the block, with the place of each problem.
@@ -193,12 +187,15 @@ pub(super) fn check(tree: &Node, problems: &mut Vec<Problem>) {
             let of = |name: &str| entry(item, name).and_then(|(_, node)| text(node)).map(str::to_owned);
             let name = of("name").or_else(|| default_name(kind, &of("url")?));
             if let Some(name) = name.filter(|name| !names.insert(name.clone())) {
-                problems.push(item.problem(&path, format!("two receivers are called `{name}`: give each a `name` of its own")));
+                problems.push(
+                    item.problem(&path, format!("two receivers are called `{name}`: give each a `name` of its own")),
+                );
             }
         }
     }
     if receivers == 0 && number("log").is_some_and(|(_, text)| text == "false") {
-        problems.push(key.problem("alerts", "`alerts` names no receiver and `log: false`: nobody would learn of an alert"));
+        problems
+            .push(key.problem("alerts", "`alerts` names no receiver and `log: false`: nobody would learn of an alert"));
     }
 }
 
@@ -244,7 +241,10 @@ fn address(node: &Node, path: &str, problems: &mut Vec<Problem>) {
             && url.fragment().is_none()
     });
     if !fine {
-        problems.push(node.problem(path, format!("`{path}` must be an address like https://alerts.example/path, without user or password")));
+        problems.push(node.problem(
+            path,
+            format!("`{path}` must be an address like https://alerts.example/path, without user or password"),
+        ));
     }
 }
 

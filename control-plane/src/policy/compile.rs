@@ -71,7 +71,12 @@ fn resolve(secret: &Secret) -> Result<String, String> {
     pick(&secret.secret, &secret.secret_env, &secret.secret_file, "secret")
 }
 
-pub(super) fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
+pub(super) fn pick(
+    value: &Option<String>,
+    env: &Option<String>,
+    file: &Option<String>,
+    name: &str,
+) -> Result<String, String> {
     match (value, env, file) {
         (Some(value), None, None) => Ok(value.clone()),
         (None, Some(env), None) => {

@@ -349,12 +349,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     must("alerts.alertmanager[].url", Kind::Text, "Its address, e.g. `http://alertmanager:9093`."),
     key("alerts.alertmanager[].header", Kind::Text, "authorization", "The header of a credential."),
-    key(
-        "alerts.alertmanager[].value",
-        Kind::Text,
-        "",
-        "Its value. At most one of `value`, `value_env`, `value_file`.",
-    ),
+    key("alerts.alertmanager[].value", Kind::Text, "", "Its value. At most one of `value`, `value_env`, `value_file`."),
     key("alerts.alertmanager[].value_env", Kind::Text, "", "The environment variable that holds it."),
     key("alerts.alertmanager[].value_file", Kind::Text, "", "The file that holds it."),
     key("alerts.webhooks", Kind::Maps, "", "Addresses that get signed JSON."),

@@ -158,6 +158,9 @@ impl App {
 
     /// What was written becomes true, and leaves.
     pub(super) fn filed(&self, filed: Filed) {
+        if filed.batch.changed.is_empty() {
+            return;
+        }
         for alert in &filed.raised {
             self.metrics.alert(&alert.kind);
         }
