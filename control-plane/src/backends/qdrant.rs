@@ -59,14 +59,14 @@ impl Database<'_> {
             if !dry_run && !free.is_empty() {
                 let mut stamped = Vec::new();
                 for point in &free {
-                    let Some((id, original)) = partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"])
+                    let Some((id, original)) = partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"].to_string())
                     else {
                         bail!("the point {} has no id that can be scoped", point["id"]);
                     };
                     let mut payload: Map<String, Value> = point["payload"].as_object().cloned().unwrap_or_default();
                     payload.insert(self.site.key.clone(), json!(self.site.namespace));
                     if let Some(original) = original {
-                        payload.insert(partywall_core::rag::qdrant::id_key(&self.site.key), json!(original));
+                        payload.insert(partywall_core::rag::qdrant::companion_key(&self.site.key), json!(original));
                     }
                     stamped.push(json!({"id": id, "vector": point["vector"], "payload": payload}));
                 }

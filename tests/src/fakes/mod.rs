@@ -71,10 +71,15 @@ impl Fake {
                 script.raw = Some(
                     format!(
                         "HTTP/1.1 {status} Fake\r\ncontent-type: {media}\r\n{}\r\n",
-                        if head { "content-length: 2\r\n" } else { "" }
+                        if head && status != 204 { "content-length: 2\r\n" } else { "" }
                     )
                     .into_bytes(),
                 );
+            }
+            // As PostgREST's: a body that is empty has no type.
+            if !head && status == 201 && script.parts.iter().all(|part| part.1.is_empty()) {
+                let head = format!("HTTP/1.1 {status} Fake\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+                script.raw = Some(head.into_bytes());
             }
             if play(&mut out, &script).is_err() {
                 let _ = out.shutdown(Shutdown::Both);

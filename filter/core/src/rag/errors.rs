@@ -35,7 +35,22 @@ fn copy(answer: &Answer<'_>, value: &Value<'_>, wanted: &[&str], out: &mut Vec<u
             Value::Object(..) if !below.is_empty() => object.member(&name, |out| {
                 copy(answer, value, &below, out);
             }),
+            Value::Array(items, _)
+                if !below.is_empty() && items.iter().all(|item| matches!(item, Value::Object(..))) =>
+            {
+                object.member(&name, |out| {
+                    write::array(out, items, |out, item| {
+                        copy(answer, item, &below, out);
+                    });
+                });
+            }
             _ if !wanted.contains(&name.as_ref()) => {}
+            // The id of the record that is not there: what the client itself asked for, whatever it looks like.
+            Value::String(text, _) if name == "_id" => {
+                if let Some(own) = text.decode().strip_prefix(&answer.place.prefix()) {
+                    object.member(&name, |out| write::string(out, own));
+                }
+            }
             Value::String(text, _) => object.member(&name, |out| write::string(out, &clean(answer, &text.decode()))),
             Value::Number(raw) => object.raw(&name, raw),
             Value::Bool(_) | Value::Null => object.raw(&name, value.raw()),
@@ -49,24 +64,41 @@ fn copy(answer: &Answer<'_>, value: &Value<'_>, wanted: &[&str], out: &mut Vec<u
 /// A text of the backend as the tenant may read it: its own names as it knows them, nothing that names another tenant.
 pub(super) fn clean(answer: &Answer<'_>, text: &str) -> String {
     let place = answer.place;
-    let mut text = text.replace(&place.prefix(), "");
+    let mut text = without_prefix(text, &place.prefix());
     for (logical, physical) in place.collections() {
         if logical != physical {
             text = text.replace(&physical, logical);
         }
     }
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    let words = text.split(|c| !is_in_word(c));
     if words.clone().any(|word| is_foreign(place, answer.known, word)) {
         return WITHHELD.to_owned();
     }
     text
 }
 
+fn is_in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+/// Takes the prefix from where a word begins with it; in the middle of one (`Docs_acme:`) it is part of a name.
+fn without_prefix(text: &str, prefix: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if out.chars().next_back().is_some_and(is_in_word) {
+            out.push_str(prefix);
+        }
+        out.push_str(part);
+    }
+    out
+}
+
 fn is_foreign(place: &Place<'_>, known: &dyn Fn(&str) -> bool, word: &str) -> bool {
     let other = |id: &str| id != place.tenant.as_str() && known(id);
     let word = word.trim_matches('.');
-    other(word)
-        || word.split('.').any(other)
-        || place.owner(word).is_some_and(other)
-        || place.collection_owner(word).is_some_and(other)
+    // A name may be a part of one, like a schema before its table.
+    std::iter::once(word).chain(word.split('.')).any(|part| {
+        other(part) || place.owner(part).is_some_and(other) || place.collection_owner(part).is_some_and(other)
+    })
 }

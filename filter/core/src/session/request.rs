@@ -97,10 +97,13 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
     let carried = if route.surface.rag.is_some() { carry(headers)? } else { Vec::new() };
     if !end {
         check_body_head(headers, &route)?;
+        if route.endpoint.body == BodyRule::JsonOrText {
+            edits.set("content-type", "application/json");
+        }
         s.request = State::Body(Box::new(Pending { route, carried }));
         return Ok(Step::Hold(edits));
     }
-    if route.endpoint.body != BodyRule::None {
+    if route.endpoint.body.needs_body() {
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, &route, &tenant, &carried, &[])?;
@@ -198,7 +201,7 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
     if bytes.len() != size {
         return Err(Code::Internal);
     }
-    if bytes.is_empty() && route.endpoint.body != BodyRule::None {
+    if bytes.is_empty() && route.endpoint.body.needs_body() {
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, route, &tenant, &pending.carried, &bytes)?;
@@ -225,6 +228,7 @@ fn check_body_head(headers: &Headers, route: &Route) -> Result<(), Code> {
     match text(headers, "content-type")? {
         Some(media) if is_json(media) => Ok(()),
         Some(media) if route.endpoint.body == BodyRule::Ndjson && is_ndjson(media) => Ok(()),
+        Some(media) if route.endpoint.body == BodyRule::JsonOrText && is_plain(media) => Ok(()),
         _ => Err(Code::MediaTypeUnsupported),
     }
 }
@@ -264,8 +268,17 @@ fn is_json(media: &str) -> bool {
     let essence = parts.next().unwrap_or("");
     (essence.eq_ignore_ascii_case("application/json") || is_vendor(essence, "+json"))
         && parts.all(|p| {
-            p.is_empty() || p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+            p.is_empty()
+                || p.eq_ignore_ascii_case("charset=utf-8")
+                || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+                // Which of its versions an Elasticsearch client speaks: it does not change what JSON is.
+                || p.strip_prefix("compatible-with=").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
         })
+}
+
+fn is_plain(media: &str) -> bool {
+    let (essence, charset) = media.split_once(';').unwrap_or((media, "charset=utf-8"));
+    essence.trim().eq_ignore_ascii_case("text/plain") && charset.trim().eq_ignore_ascii_case("charset=utf-8")
 }
 
 fn is_ndjson(media: &str) -> bool {

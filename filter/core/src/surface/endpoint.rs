@@ -37,8 +37,20 @@ pub enum BodyRule {
     None,
     /// A JSON document.
     Json,
+    /// A JSON document, or none. Nothing can be put in the place of none: where the backend needs a body, the judge asks by a call
+    /// of the filter's own.
+    Optional,
+    /// A JSON document, which a client may call `text/plain`; the backend gets it as JSON.
+    JsonOrText,
     /// JSON documents, one on each line (`application/x-ndjson`, `application/json` or `application/vnd.…+x-ndjson`).
     Ndjson,
+}
+
+impl BodyRule {
+    /// Whether a request without a body is none.
+    pub fn needs_body(self) -> bool {
+        !matches!(self, Self::None | Self::Optional)
+    }
 }
 
 /// Which query parameters an endpoint takes.
@@ -140,6 +152,11 @@ impl Endpoint {
     /// The same row for another method.
     pub const fn by(self, method: &'static str) -> Self {
         Self { method, ..self }
+    }
+
+    /// The same row with another rule for the body.
+    pub const fn taking(self, body: BodyRule) -> Self {
+        Self { body, ..self }
     }
 
     /// The same row with query parameters that pass as they are.

@@ -1,7 +1,8 @@
 //! Hosts, paths and queries, read so that no upstream can read them differently.
 //!
 //! A path is canonical when every segment is its own only spelling: no empty, `.` or `..` segment, no `;`, no byte that is not
-//! printable ASCII, and percent-encoding only of a character that needs none. Everything else is refused rather than
+//! printable ASCII, and percent-encoding only of a character that needs none, or of one of `:@+=,`, which clients' URL
+//! libraries like to encode and every server reads alike. Everything else is refused rather than
 //! normalised: what we would normalise, the upstream gets as it came.
 
 /// The host of an authority: lower case, without port; `None` when malformed.
@@ -33,7 +34,9 @@ fn segment(raw: &str) -> Option<String> {
                 let digit =
                     |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
                 let decoded = digit(bytes.next())? << 4 | digit(bytes.next())?;
-                Some(decoded).filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'~' | b'-'))?
+                Some(decoded).filter(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'~' | b'-' | b':' | b'@' | b'+' | b'=' | b',')
+                })?
             }
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b',' => {
                 byte
