@@ -7,6 +7,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
+/// Debian's build reads its templates from an absolute path. Ours is not installed but unpacked, so it runs where it was unpacked,
+/// as a copy in which that path is relative: a slash at its end instead of its beginning.
+const RELOCATE: &str = r#"cd "$0" && program=$1 && shift && LC_ALL=C sed 's#/usr/share/prometheus/alertmanager#usr/share/prometheus/alertmanager/#g' usr/bin/prometheus-alertmanager > "$program" && chmod +x "$program" && exec "$program" "$@""#;
+
 /// A running Alertmanager; it ends with this.
 pub struct Alertmanager {
     _process: Process,
@@ -31,14 +35,17 @@ impl Alertmanager {
             ),
         )?;
         let arguments = [
+            "-c".to_owned(),
+            RELOCATE.to_owned(),
+            tool("PARTYWALL_TOOLS", ".tools").display().to_string(),
+            directory.join("alertmanager").display().to_string(),
             format!("--config.file={}", config.display()),
             format!("--storage.path={}", directory.join("data").display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--cluster.listen-address=".to_owned(),
         ];
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let program = tool("PARTYWALL_TOOLS", ".tools").join("usr/bin/prometheus-alertmanager");
-        let mut process = Process::start("alertmanager", &directory, &program, &arguments, &[])?;
+        let mut process = Process::start("alertmanager", &directory, Path::new("sh"), &arguments, &[])?;
         process.wait_until(Duration::from_secs(30), || {
             Request::new("GET", "alertmanager", "/-/ready").send(port).is_ok_and(|r| r.status == 200)
         })?;

@@ -6,12 +6,13 @@ use partywall_tests::fakes::Fake;
 use partywall_tests::http::Request;
 use partywall_tests::llm::{Received, Script, completion};
 use partywall_tests::mint;
-use partywall_tests::process::free_port;
-use partywall_tests::stack::{Stack, demo_policy};
+use partywall_tests::process::{free_port, root};
+use partywall_tests::stack::{Stack, demo_policy, python};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SECRET: &str = "a secret of the receiver's";
@@ -46,11 +47,11 @@ impl Hook {
         Self { fake: Fake::start_at(port, |_| (200, "text/plain", b"thanks".to_vec())), taken: Vec::new() }
     }
 
-    /// What it has taken so far, whose signatures are right.
+    /// What it has taken so far, each with a right signature.
     fn taken(&mut self) -> Vec<Value> {
-        self.taken.extend(self.fake.take());
-        for request in &self.taken {
-            assert!(signed(request, &request.body, SECRET), "a wrong signature: {:?}", request.headers);
+        for request in self.fake.take() {
+            assert!(signed(&request, &request.body, SECRET), "a wrong signature: {:?}", request.headers);
+            self.taken.push(request);
         }
         self.taken.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
     }
@@ -64,6 +65,18 @@ fn signed(request: &Received, body: &[u8], secret: &str) -> bool {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(&[at.as_bytes(), b".", body].concat());
     mac.verify_slice(&hex::decode(v1).unwrap()).is_ok()
+}
+
+/// What the verification that `docs/operations.md` shows says.
+fn verified_as_documented(request: &Received, body: &[u8], secret: &str) -> bool {
+    let text = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let code = text.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let call = format!("{code}\nimport sys\nprint(verify(sys.argv[1].encode(), sys.argv[2], sys.argv[3].encode()))");
+    let signature = request.header("x-partywall-signature").unwrap();
+    let body = std::str::from_utf8(body).unwrap();
+    let output = Command::new(python()).args(["-c", &call, secret, signature, body]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout == b"True\n"
 }
 
 /// A decision with a match, as a filter reports it.
@@ -81,8 +94,7 @@ fn foreign(tenant: &str) -> Value {
 
 fn report(stack: &Stack, decisions: &[Value]) {
     let totals = json!({"requests": 0, "denied": 0, "hits": 0, "dropped": 0});
-    let report =
-        json!({"instance": "by hand", "revision": 1, "decisions": decisions, "lost": 0, "totals": totals});
+    let report = json!({"instance": "by hand", "revision": 1, "decisions": decisions, "lost": 0, "totals": totals});
     stack.api("POST", "/v1/events", Some(&report)).unwrap();
 }
 
@@ -119,9 +131,8 @@ fn a_leak_wakes_the_real_alertmanager() {
     leak(&stack, "leak the canary", "Here it is: canary-0451-beta.");
     leak(&stack, "leak the project", "It is Project Falcon Harbor.");
 
-    let alerts = wait("two alerts in Alertmanager", || {
-        Some(alertmanager.alerts().unwrap()).filter(|alerts| alerts.len() == 2)
-    });
+    let alerts =
+        wait("two alerts in Alertmanager", || Some(alertmanager.alerts().unwrap()).filter(|alerts| alerts.len() == 2));
     let of = |severity: &str| alerts.iter().find(|alert| alert["labels"]["severity"] == severity).unwrap();
     for severity in ["critical", "high"] {
         let alert = of(severity);
@@ -157,6 +168,7 @@ fn a_leak_wakes_the_real_alertmanager() {
     let tampered = String::from_utf8(call.body.clone()).unwrap().replace("acme", "beta").into_bytes();
     assert!(tampered != call.body && !signed(call, &tampered, SECRET), "a tampered body must not verify");
     assert!(!signed(call, &call.body, "another secret of theirs"));
+    assert!(verified_as_documented(call, &call.body, SECRET) && !verified_as_documented(call, &tampered, SECRET));
 
     let receivers = stack.api("GET", "/v1/alerts/receivers", None).unwrap();
     let state: Vec<(&str, u64, u64)> = receivers
@@ -232,7 +244,10 @@ fn what_was_raised_while_receivers_were_away_arrives_after_a_kill() {
     let taken = hook.taken();
     assert_eq!(taken.len(), 1, "exactly once: {taken:?}");
     let receivers = stack.api("GET", "/v1/alerts/receivers", None).unwrap();
-    assert!(receivers.as_array().unwrap().iter().all(|r| r["delivered"] == 1 && r["failing_since"] == 0), "{receivers}");
+    assert!(
+        receivers.as_array().unwrap().iter().all(|r| r["delivered"] == 1 && r["failing_since"] == 0),
+        "{receivers}"
+    );
 }
 
 #[test]
@@ -305,9 +320,7 @@ fn the_rate_limit_loses_no_first() {
     decisions.push(matched("acme", &[1000], "critical"));
     report(&stack, &decisions);
     // 5 of the flood, beta's, acme's critical one, and the two kinds of the foreign result.
-    let firsts = wait("all firsts", || {
-        Some(hook.taken()).filter(|taken| taken.iter().filter(|call| call["alert"]["kind"] != "").count() >= 9)
-    });
+    let firsts = wait("all firsts", || Some(hook.taken()).filter(|taken| taken.len() >= 9));
     let of = |kind: &str, tenant: &str, severity: &str| {
         let wanted = |call: &&Value| {
             call["alert"]["kind"] == kind && call["alert"]["tenant"] == tenant && call["alert"]["severity"] == severity

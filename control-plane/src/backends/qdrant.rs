@@ -59,7 +59,8 @@ impl Database<'_> {
             if !dry_run && !free.is_empty() {
                 let mut stamped = Vec::new();
                 for point in &free {
-                    let Some((id, original)) = partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"].to_string())
+                    let Some((id, original)) =
+                        partywall_core::rag::qdrant::scoped_id(&self.site.tenant, &point["id"].to_string())
                     else {
                         bail!("the point {} has no id that can be scoped", point["id"]);
                     };
