@@ -1,6 +1,6 @@
 //! All routes. The OpenAPI document is made from the same list, so they cannot disagree.
 
-use crate::api::{Shared, alerts, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
+use crate::api::{Shared, alerts, audits, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -39,6 +39,8 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(rag::offboard, rag::offboarding))
         .routes(routes!(rag::offboardings))
         .routes(routes!(rag::adopt))
+        .routes(routes!(audits::run, audits::list))
+        .routes(routes!(audits::show))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(health::status))

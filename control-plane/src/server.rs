@@ -86,6 +86,8 @@ pub async fn serve(config: Config) -> Result<()> {
     let _ = app.address.set(format!("{scheme}://{address}"));
     tokio::spawn(crate::alerting::run(app.clone()));
     crate::offboard::resume(&app);
+    crate::audit::resume(&app);
+    tokio::spawn(crate::audit::schedule(app.clone()));
     tracing::info!(%address, public_key = app.key.public().to_base64(), data = %config.data.display(), "partywall serves");
     if let Some(file) = &config.ready_file {
         write_secret(file, address.to_string().as_bytes())?;

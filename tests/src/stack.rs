@@ -135,7 +135,7 @@ impl Stack {
 
     /// A policy with its placeholder filled.
     pub fn fill_policy(&self, policy: &str) -> String {
-        policy.replace("${CHROMA_PORT}", &self.chroma.to_string())
+        policy.replace("${CHROMA_PORT}", &self.chroma.to_string()).replace("${EDGE_PORT}", &self.edge.to_string())
     }
 
     /// Runs the command line against the control plane; its output, and whether it succeeded.

@@ -47,7 +47,7 @@ fn every_route_knows_its_roles() {
             || matches!(
                 (method, path),
                 ("post", "/v1/tenants")
-                    | ("post", "/v1/tenants/{id}/offboarding" | "/v1/adopt")
+                    | ("post", "/v1/tenants/{id}/offboarding" | "/v1/adopt" | "/v1/audits")
                     | ("patch" | "delete", "/v1/tenants/{id}")
                     | ("delete", "/v1/fingerprints/{id}")
                     | ("get" | "put", "/v1/policy")

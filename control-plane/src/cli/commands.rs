@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::{
     Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, alerts,
-    output, rag,
+    audit, output, rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};
@@ -75,6 +75,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Token(command) => token(client, command, json).await?,
         Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
         Command::Alerts(command) => alerts::run(client, command, json).await?,
+        Command::Audit(command) => audit::run(client, command, json).await?,
         Command::Adopt(arguments) => rag::adopt(client, arguments, json).await?,
         Command::Receipt(ReceiptCommand::Show { id }) => rag::receipt(client, &id, json).await?,
         Command::Serve(_) | Command::Surfaces { .. } | Command::Completions { .. } | Command::Receipt(_) => {}

@@ -1,6 +1,7 @@
 //! The command line: `serve` runs the control plane, everything else talks to it over the wire.
 
 mod alerts;
+mod audit;
 mod client;
 mod commands;
 mod output;
@@ -76,6 +77,9 @@ enum Command {
     Alerts(#[command(flatten)] alerts::Alerts),
     /// Stamps a tenant's marker on records that were in a database before Partywall.
     Adopt(#[command(flatten)] AdoptArguments),
+    /// Isolation audits: canaries of each tenant, looked for from every other one.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Receipts of offboarded tenants.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -106,6 +110,30 @@ struct AdoptArguments {
     /// Only count.
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Runs one now, and shows its report. Fails unless it passed.
+    Run,
+    /// Lists all audits, latest first.
+    List,
+    /// Shows a report.
+    Show {
+        /// The audit's id.
+        id: String,
+        /// Writes it into this file as a page.
+        #[arg(long)]
+        html: Option<PathBuf>,
+    },
+    /// Checks a report's signature, without a control plane.
+    Verify {
+        /// The file, as `audit show --json` prints it.
+        file: PathBuf,
+        /// The control plane's key: `partywall public-key`.
+        #[arg(long)]
+        public_key: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -301,6 +329,9 @@ fn act(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Surfaces { kind } => output::surfaces(kind.as_deref(), cli.json).map(|()| ExitCode::SUCCESS),
+        Command::Audit(AuditCommand::Verify { file, public_key }) => {
+            audit::verify(&file, &public_key).map(|()| ExitCode::SUCCESS)
+        }
         Command::Receipt(ReceiptCommand::Verify { file, public_key }) => {
             rag::verify(&file, &public_key).map(|()| ExitCode::SUCCESS)
         }

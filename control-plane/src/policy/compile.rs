@@ -117,6 +117,18 @@ pub struct Compiled {
     /// Who is told of alerts, and how often.
     #[serde(default)]
     pub alerts: super::Alerting,
+    /// The isolation audit.
+    #[serde(default)]
+    pub audit: Option<Audit>,
+}
+
+/// When and by which way the isolation audit goes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Audit {
+    /// A cron pattern.
+    pub schedule: String,
+    /// The proxy's address.
+    pub edge: String,
 }
 
 impl Compiled {
@@ -125,6 +137,11 @@ impl Compiled {
         let one =
             |surface: &wire::Surface| (surface.name.clone(), serde_json::to_string(&surface.rag).unwrap_or_default());
         self.content.surfaces.iter().map(one).collect()
+    }
+
+    /// The claim that names the tenant.
+    pub fn tenant_claim(&self) -> &str {
+        &self.content.identity.tenant_claim
     }
 
     /// The surfaces.
@@ -210,8 +227,27 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         policy.surfaces.iter().filter_map(|surface| compile_reach(surface).transpose()).collect::<Result<_, _>>()?;
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
-    let alerts = super::alerts::compile(&policy.alerts)?;
-    Ok(Compiled { content, fetched, max_age_s: policy.snapshot.max_age, reach, statistics, alerts })
+    Ok(Compiled {
+        alerts: super::alerts::compile(&policy.alerts)?,
+        content,
+        fetched,
+        max_age_s: policy.snapshot.max_age,
+        reach,
+        statistics,
+        audit: compile_audit(policy)?,
+    })
+}
+
+fn compile_audit(policy: &Policy) -> Result<Option<Audit>, CompileError> {
+    let Some(audit) = &policy.leakage_detection.isolation_audit else { return Ok(None) };
+    let bad = |key: &str, why: String| CompileError(format!("leakage_detection.isolation_audit.{key}: {why}"));
+    if let Err(error) = audit.schedule.parse::<croner::Cron>() {
+        return Err(bad("schedule", format!("{:?} is no cron pattern like \"0 2 * * 0\" ({error})", audit.schedule)));
+    }
+    if reqwest::Url::parse(&audit.edge).is_err() {
+        return Err(bad("edge", format!("{:?} is no address like http://envoy:10000", audit.edge)));
+    }
+    Ok(Some(Audit { schedule: audit.schedule.clone(), edge: audit.edge.clone() }))
 }
 
 fn compile_surface(policy: &Policy, surface: &SurfacePolicy) -> Result<wire::Surface, CompileError> {

@@ -166,7 +166,35 @@ pub(super) const ROWS: &[Row] = &[
         "0",
         "More foreign results than this within an hour, for one surface and tenant, are an alert; `0`: even one.",
     ),
-    later("leakage_detection.isolation_audit", "isolation audits"),
+    key(
+        "leakage_detection.isolation_audit",
+        Kind::Map,
+        "",
+        "Canaries of each tenant, written through the real path and looked for from every other tenant.",
+    ),
+    key(
+        "leakage_detection.isolation_audit.schedule",
+        Kind::Text,
+        "0 2 * * 0",
+        "When, as a cron pattern in the control plane's local time; `partywall audit run` at any time.",
+    ),
+    key(
+        "leakage_detection.isolation_audit.test",
+        Kind::Choice(&[("inject_canary_documents_per_tenant", None)]),
+        "inject_canary_documents_per_tenant",
+        "What is tried.",
+    ),
+    key(
+        "leakage_detection.isolation_audit.on_canary_detected_cross_tenant",
+        Kind::Choice(&[("critical_alert", None)]),
+        "critical_alert",
+        "A canary that another tenant sees is a critical alert.",
+    ),
+    must(
+        "leakage_detection.isolation_audit.edge",
+        Kind::Text,
+        "The proxy's address as the control plane reaches it, e.g. `http://envoy:10000`: the audit goes where tenants go.",
+    ),
     must("identity", Kind::Map, "Whose tokens count."),
     key(
         "identity.header",
@@ -372,7 +400,7 @@ pub(super) const ROWS: &[Row] = &[
         "alerts.webhooks[].kinds",
         Kind::Texts,
         "",
-        "Only these kinds: `fingerprint_match`, `namespace_mismatch`, `namespace_threshold`; without it all.",
+        "Only these kinds: `canary_crossed`, `fingerprint_match`, `namespace_mismatch`, `namespace_threshold`; without it all.",
     ),
     key("alerts.log", Kind::Bool(None), "true", "Whether the control plane's log is told too, at level WARN."),
     key(

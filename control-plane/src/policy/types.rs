@@ -49,6 +49,14 @@ pub struct LeakageDetection {
     pub cross_tenant_output_scan: OutputScan,
     #[serde(default)]
     pub statistical_monitoring: Statistics,
+    pub isolation_audit: Option<AuditPolicy>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct AuditPolicy {
+    pub schedule: String,
+    pub edge: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -70,6 +78,7 @@ impl Default for LeakageDetection {
             enabled: true,
             cross_tenant_output_scan: OutputScan::default(),
             statistical_monitoring: Statistics::default(),
+            isolation_audit: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Alerts: what an operator must see. Equal ones are folded into one record; records are kept until they are old.
 
-use super::{App, lock};
+use super::{App, lock, now};
 use partywall_core::record::{Decision, Outcome, Severity};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 pub(super) const MAX_ALERTS: usize = 10_000;
 
 /// Every kind of alert.
-pub const KINDS: &[&str] = &["fingerprint_match", "namespace_mismatch", "namespace_threshold"];
+pub const KINDS: &[&str] = &["canary_crossed", "fingerprint_match", "namespace_mismatch", "namespace_threshold"];
 
 /// An alert, and how often it was raised again while its window was open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -24,7 +24,7 @@ pub struct Alert {
     /// When it was raised last, Unix seconds.
     #[serde(default)]
     pub last_at: u64,
-    /// `namespace_mismatch`, `namespace_threshold` or `fingerprint_match`.
+    /// One of [`KINDS`].
     pub kind: String,
     /// `low`, `high` or `critical`.
     #[serde(default)]
@@ -66,24 +66,41 @@ fn key(kind: &str, severity: Severity, tenant: Option<&str>, surface: Option<&st
 }
 
 impl Alert {
-    /// An alert about a decision. `what` tells it from others of the same kind, tenant and surface.
-    pub(super) fn new(kind: &str, severity: Severity, decision: &Decision, what: &str, summary: String) -> Self {
-        let (tenant, surface) = (decision.tenant.clone(), decision.surface.clone());
+    /// An alert of now. `what` tells it from others of the same kind, tenant and surface.
+    pub(super) fn new(
+        kind: &str,
+        severity: Severity,
+        tenant: Option<&str>,
+        surface: Option<&str>,
+        what: &str,
+        summary: String,
+    ) -> Self {
         Self {
             sequence: 0,
-            first_at: decision.time_ms / 1000,
-            last_at: decision.time_ms / 1000,
+            first_at: now(),
+            last_at: now(),
             kind: kind.to_owned(),
             severity,
-            key: key(kind, severity, tenant.as_deref(), surface.as_deref(), what),
-            tenant,
-            surface,
-            request_id: decision.request_id.clone(),
+            key: key(kind, severity, tenant, surface, what),
+            tenant: tenant.map(str::to_owned),
+            surface: surface.map(str::to_owned),
+            request_id: String::new(),
             summary,
             count: 1,
             announced: 0,
             until_ms: 0,
             due_ms: 0,
+        }
+    }
+
+    /// An alert about a decision.
+    pub(super) fn about(decision: &Decision, kind: &str, severity: Severity, what: &str, summary: String) -> Self {
+        let at = decision.time_ms / 1000;
+        Self {
+            first_at: at,
+            last_at: at,
+            request_id: decision.request_id.clone(),
+            ..Self::new(kind, severity, decision.tenant.as_deref(), decision.surface.as_deref(), what, summary)
         }
     }
 
@@ -102,7 +119,7 @@ impl Alert {
                 decision.dropped,
                 names.join(", ")
             );
-            alerts.push(Self::new("namespace_mismatch", Severity::High, decision, &format!("{what:?}"), summary));
+            alerts.push(Self::about(decision, "namespace_mismatch", Severity::High, &format!("{what:?}"), summary));
         }
         if let Some(severity) = decision.hits.iter().map(|hit| hit.severity).max() {
             let done = match decision.outcome {
@@ -117,7 +134,7 @@ impl Alert {
                 "a response of {place} to {whose} held another tenant's fingerprint ({}{rest}) and was {done}",
                 ids.join(", ")
             );
-            alerts.push(Self::new("fingerprint_match", severity, decision, &format!("{what:?}"), summary));
+            alerts.push(Self::about(decision, "fingerprint_match", severity, &format!("{what:?}"), summary));
         }
         alerts
     }

@@ -40,7 +40,7 @@ pub(super) struct Desk {
 }
 
 /// What changes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Batch {
     pub(super) changed: BTreeMap<u64, Alert>,
     pub(super) gone: BTreeSet<u64>,

@@ -82,7 +82,7 @@ impl App {
         for key in &forgotten {
             write.remove("hour", &statistics::name(key))?;
         }
-        let filed = self.file(&write, added.alerts)?;
+        let filed = self.file(&write, &self.alerting(), added.alerts)?;
         write.commit()?;
         {
             let mut statistics = lock(&self.statistics);

@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod audits;
 mod desk;
 mod fingerprints;
 mod fleet;
@@ -49,6 +50,8 @@ pub struct Model {
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
+    /// The isolation audit that runs.
+    pub(crate) audit: Option<crate::audit::Running>,
     revision: u64,
 }
 
@@ -78,6 +81,7 @@ pub struct App {
     /// Where the server listens, once it does.
     pub address: OnceLock<String>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
+    audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -136,6 +140,7 @@ impl App {
             jwks: store.named("jwks")?.into_iter().collect(),
             compiled: store.meta("compiled")?,
             gone: store.named("gone")?.into_iter().collect(),
+            audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             ..Model::default()
@@ -158,6 +163,7 @@ impl App {
         let mut desk = desk::Desk::open(alerts, now_ms());
         desk.outbox = store.numbered("outbox")?.into_iter().collect();
         desk.receivers = store.named("receiver")?.into_iter().collect();
+        let audits = store.named("audit")?.into_iter().collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -175,6 +181,7 @@ impl App {
             alerts_changed: Notify::new(),
             address: OnceLock::new(),
             offboardings: Mutex::new(offboardings),
+            audits: Mutex::new(audits),
             key,
             metrics: crate::metrics::Metrics::default(),
         };
@@ -239,6 +246,9 @@ impl App {
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
+        if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
+            content.identity.issuers.push(issuer);
+        }
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         self.published.send_replace(Published {
             revision: model.revision.max(1),

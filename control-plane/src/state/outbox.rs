@@ -92,7 +92,9 @@ pub enum Outcome {
 }
 
 /// What is written with a change and told to the memory after the commit.
+#[derive(Clone)]
 pub(super) struct Filed {
+    log: bool,
     batch: Batch,
     deliveries: BTreeMap<u64, Delivery>,
     raised: Vec<Alert>,
@@ -117,12 +119,12 @@ impl App {
         Rules { dedupe_ms: alerting.dedupe_s * 1000, rate: if crowded { 0 } else { alerting.rate_limit } }
     }
 
-    /// Writes new alerts and their messages into a transaction of a writer. After its commit, [`App::filed`].
-    pub(super) fn file(&self, write: &Write, raised: Vec<Alert>) -> Result<Filed> {
-        let (alerting, now_ms) = (self.alerting(), now_ms());
-        let rules = self.rules(&alerting);
+    /// Writes new alerts and their messages into a transaction. After its commit, and before another writer's turn,
+    /// [`App::filed`].
+    pub(super) fn file(&self, write: &Write, alerting: &Alerting, raised: Vec<Alert>) -> Result<Filed> {
+        let (now_ms, rules) = (now_ms(), self.rules(alerting));
         let batch = lock(&self.desk).raise(raised.clone(), now_ms, rules);
-        self.write_batch(write, &alerting, batch, raised, now_ms)
+        self.write_batch(write, alerting, batch, raised, now_ms)
     }
 
     fn write_batch(
@@ -153,7 +155,7 @@ impl App {
         write.put_numbered("alert", batch.changed.iter().map(|(sequence, alert)| (*sequence, alert)))?;
         write.remove_numbered("alert", batch.gone.iter().copied())?;
         write.put_numbered("outbox", deliveries.iter().map(|(number, delivery)| (*number, delivery)))?;
-        Ok(Filed { batch, deliveries, raised, now_ms })
+        Ok(Filed { log: alerting.log, batch, deliveries, raised, now_ms })
     }
 
     /// What was written becomes true, and leaves.
@@ -164,7 +166,7 @@ impl App {
         for alert in &filed.raised {
             self.metrics.alert(&alert.kind);
         }
-        if self.alerting().log {
+        if filed.log {
             for Message { reason, alert, .. } in &filed.batch.messages {
                 tracing::warn!(kind = alert.kind, severity = ?alert.severity, tenant = ?alert.tenant, surface = ?alert.surface,
                     request_id = %alert.request_id, count = alert.count, ?reason, "alert: {}", alert.summary);

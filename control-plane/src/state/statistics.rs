@@ -91,7 +91,7 @@ pub(super) fn count<'d>(known: &Statistics, decisions: impl Iterator<Item = &'d 
                 "retrieval for {tenant} on {surface} brought {} foreign results within an hour (threshold {threshold}); they were dropped",
                 hour.foreign()
             );
-            added.alerts.push(Alert::new("namespace_threshold", Severity::High, decision, "", summary));
+            added.alerts.push(Alert::about(decision, "namespace_threshold", Severity::High, "", summary));
         }
     }
     added

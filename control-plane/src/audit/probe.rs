@@ -1,0 +1,408 @@
+//! What the audit does in each kind of database, as a tenant: writes its canary, reads in every way, removes it.
+//!
+//! An answer is judged by its bytes: a canary of another tenant anywhere in it has crossed. All canaries of an audit share a word, so one
+//! search asks for all of them, and lie at the same vector, so each is among the nearest neighbours of the others.
+
+use super::Target;
+use super::report::{Check, Finding};
+use anyhow::{Context, Result, bail};
+use partywall_core::snapshot::wire::SurfaceKind;
+use partywall_core::tenant::TenantId;
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The word that all canaries begin with.
+const WORD: &str = "pwcanary";
+/// The metadata field that repeats the canary.
+const FIELD: &str = "pw_canary";
+
+/// A tenant's canary: unique text that exists nowhere else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Canary {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The text; the record's id too.
+    pub text: String,
+    /// The same as a UUID, where ids must be one.
+    uuid: String,
+}
+
+impl Canary {
+    /// A new one.
+    pub(super) fn new(tenant: TenantId) -> Result<Self> {
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+        let digits = hex::encode(random);
+        let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+        let uuid = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+        Ok(Self { tenant, text: format!("{WORD}{digits}"), uuid })
+    }
+}
+
+/// A tenant on its way through the proxy.
+pub(super) struct Visit {
+    http: reqwest::Client,
+    edge: String,
+    token: String,
+    own: Canary,
+    all: Arc<Vec<Canary>>,
+}
+
+/// A tenant at one collection of one surface.
+#[derive(Clone)]
+pub(super) struct Here {
+    visit: Arc<Visit>,
+    target: Arc<Target>,
+    collection: String,
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    code: String,
+    text: String,
+}
+
+impl Visit {
+    pub(super) fn new(http: reqwest::Client, edge: String, token: String, own: Canary, all: Arc<Vec<Canary>>) -> Self {
+        Self { http, edge, token, own, all }
+    }
+}
+
+impl Here {
+    pub(super) fn new(visit: &Arc<Visit>, target: &Arc<Target>, collection: &str) -> Self {
+        Self { visit: Arc::clone(visit), target: Arc::clone(target), collection: collection.to_owned() }
+    }
+
+    pub(super) fn tenant(&self) -> &TenantId {
+        &self.visit.own.tenant
+    }
+
+    fn own(&self) -> &Canary {
+        &self.visit.own
+    }
+
+    async fn send(&self, method: Method, path: &str, media: &str, body: Option<String>) -> Result<Answer> {
+        let visit = &self.visit;
+        let url = format!("{}{}{path}", visit.edge.trim_end_matches('/'), self.target.prefix);
+        let mut request = visit.http.request(method, url).header("host", &self.target.host).bearer_auth(&visit.token);
+        if let Some(body) = body {
+            request = request.header("content-type", media).body(body);
+        }
+        let response =
+            request.send().await.with_context(|| format!("the proxy at {} cannot be reached", visit.edge))?;
+        let code =
+            response.headers().get("x-partywall-code").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Answer { status: response.status(), code, text: response.text().await? })
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.send(method, path, "application/json", body.map(Value::to_string)).await
+    }
+
+    /// As [`Here::json`]; anything but success is an error.
+    async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = self.json(method.clone(), path, body).await?;
+        if !answer.status.is_success() {
+            let short: String = answer.text.chars().take(200).collect();
+            bail!("{method} {path}: {} {short}", answer.status);
+        }
+        Ok(serde_json::from_str(&answer.text).unwrap_or_default())
+    }
+
+    /// What is there; `None` for 404.
+    async fn find(&self, path: &str) -> Result<Option<Value>> {
+        let answer = self.json(Method::GET, path, None).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(serde_json::from_str(&answer.text).unwrap_or_default())),
+            status => bail!("GET {path}: {status} {}", answer.code),
+        }
+    }
+
+    /// Judges one way of reading.
+    async fn look(&self, way: &'static str, method: Method, path: &str, body: Option<&Value>) -> (Check, Vec<Finding>) {
+        let mut check = Check {
+            surface: self.target.name.clone(),
+            collection: self.collection.clone(),
+            way: way.to_owned(),
+            reader: self.tenant().to_string(),
+            own: false,
+            foreign: 0,
+            problem: None,
+        };
+        let answer = match self.json(method, path, body).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                check.problem = Some(format!("{error:#}"));
+                return (check, Vec::new());
+            }
+        };
+        if !answer.status.is_success() {
+            check.problem = Some(format!("{} {}", answer.status, answer.code));
+        }
+        check.own = answer.text.contains(&self.own().text);
+        let crossed = |canary: &&Canary| canary.tenant != *self.tenant() && answer.text.contains(&canary.text);
+        let mut findings: Vec<Finding> = self
+            .visit
+            .all
+            .iter()
+            .filter(crossed)
+            .map(|canary| self.finding(way, canary.tenant.as_str(), "it was delivered"))
+            .collect();
+        // The scanner held it back: the wall before it has a hole all the same.
+        if answer.code == "fingerprint_match" {
+            findings.push(self.finding(way, "another tenant", "the database gave it away; the scanner withheld it"));
+        }
+        check.foreign = findings.len() as u64;
+        (check, findings)
+    }
+
+    fn finding(&self, way: &str, owner: &str, what: &str) -> Finding {
+        Finding {
+            surface: self.target.name.clone(),
+            collection: self.collection.clone(),
+            way: way.to_owned(),
+            reader: self.tenant().to_string(),
+            owner: owner.to_owned(),
+            what: what.to_owned(),
+        }
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        self.visit.all.iter().map(|canary| canary.text.as_str()).collect()
+    }
+
+    fn uuids(&self) -> Vec<&str> {
+        self.visit.all.iter().map(|canary| canary.uuid.as_str()).collect()
+    }
+
+    /// More than there are canaries.
+    fn many(&self) -> usize {
+        self.visit.all.len() + 1
+    }
+}
+
+/// The kinds that have a probe.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Chroma,
+    Qdrant,
+    Elastic,
+    Pinecone,
+}
+
+pub(super) fn of(kind: SurfaceKind) -> Option<Kind> {
+    match kind {
+        SurfaceKind::Chroma => Some(Kind::Chroma),
+        SurfaceKind::Qdrant => Some(Kind::Qdrant),
+        SurfaceKind::Elasticsearch | SurfaceKind::Opensearch => Some(Kind::Elastic),
+        SurfaceKind::Pinecone => Some(Kind::Pinecone),
+        _ => None,
+    }
+}
+
+/// The vector of every canary.
+fn vector(dimensions: usize) -> Value {
+    (0..dimensions).map(|at| json!(if at == 0 { 1.0 } else { 0.0 })).collect()
+}
+
+/// A way of reading: its name, method, path, body.
+type Way = (&'static str, Method, String, Option<Value>);
+
+impl Kind {
+    /// Writes the tenant's canary; `false` where the tenant has no collection, or an empty one whose vectors have no size yet: a
+    /// canary would fix it.
+    pub(super) async fn write(self, here: &Here) -> Result<bool> {
+        let own = here.own();
+        let collection = &here.collection;
+        match self {
+            Self::Chroma => {
+                let Some((path, dimensions)) = chroma(here).await? else { return Ok(false) };
+                let body = json!({"ids": [own.text], "documents": [own.text], "embeddings": [vector(dimensions)], "metadatas": [{FIELD: own.text}]});
+                here.must(Method::POST, &format!("{path}/upsert"), Some(&body)).await?;
+            }
+            Self::Qdrant => {
+                let Some(found) = here.find(&format!("/collections/{collection}")).await? else { return Ok(false) };
+                let vectors = &found["result"]["config"]["params"]["vectors"];
+                let size = |value: &Value| value["size"].as_u64().and_then(|size| usize::try_from(size).ok());
+                let vectors = match (size(vectors), vectors.as_object()) {
+                    (Some(size), _) => vector(size),
+                    (None, Some(named)) => named
+                        .iter()
+                        .filter_map(|(name, one)| Some((name.clone(), vector(size(one)?))))
+                        .collect::<serde_json::Map<_, _>>()
+                        .into(),
+                    _ => bail!("the collection has no vectors that are known"),
+                };
+                let body = json!({"points": [{"id": own.uuid, "vector": vectors, "payload": {FIELD: own.text}}]});
+                here.must(Method::PUT, &format!("/collections/{collection}/points?wait=true"), Some(&body)).await?;
+            }
+            Self::Elastic => {
+                let path = format!("/{collection}/_doc/{}?refresh=true", own.text);
+                here.must(Method::PUT, &path, Some(&json!({FIELD: own.text}))).await?;
+            }
+            Self::Pinecone => {
+                let dimensions = pinecone(here).await?;
+                let body =
+                    json!({"vectors": [{"id": own.text, "values": vector(dimensions), "metadata": {FIELD: own.text}}]});
+                here.must(Method::POST, "/vectors/upsert", Some(&body)).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn ways(self, here: &Here) -> Result<Vec<Way>> {
+        let (collection, many) = (&here.collection, here.many());
+        let post = |way, path: String, body| (way, Method::POST, path, Some(body));
+        Ok(match self {
+            Self::Chroma => {
+                let Some((path, dimensions)) = chroma(here).await? else { bail!("the collection is gone") };
+                let wide = json!({"$or": [{FIELD: {"$in": here.texts()}}, {FIELD: {"$ne": "x"}}]});
+                vec![
+                    post("get by text", format!("{path}/get"), json!({"where_document": {"$contains": WORD}})),
+                    post("get by ids", format!("{path}/get"), json!({"ids": here.texts()})),
+                    post("get by metadata", format!("{path}/get"), json!({"where": wide, "limit": 10_000})),
+                    post(
+                        "query",
+                        format!("{path}/query"),
+                        json!({"query_embeddings": [vector(dimensions)], "n_results": many}),
+                    ),
+                    post(
+                        "query, widened",
+                        format!("{path}/query"),
+                        json!({"query_embeddings": [vector(dimensions)], "n_results": many, "where": wide}),
+                    ),
+                ]
+            }
+            Self::Qdrant => {
+                let path = format!("/collections/{collection}/points");
+                let any = json!({"should": [{"key": FIELD, "match": {"any": here.texts()}}, {"has_id": here.uuids()}]});
+                let found = here.must(Method::GET, &format!("/collections/{collection}"), None).await?;
+                let vectors = found["result"]["config"]["params"]["vectors"].clone();
+                let size = |value: &Value| value["size"].as_u64().and_then(|size| usize::try_from(size).ok());
+                let mut ways = vec![
+                    post(
+                        "scroll",
+                        format!("{path}/scroll"),
+                        json!({"filter": any, "limit": many, "with_payload": true}),
+                    ),
+                    post("by ids", path.clone(), json!({"ids": here.uuids(), "with_payload": true})),
+                ];
+                let (using, size) = match (size(&vectors), vectors.as_object().and_then(|named| named.iter().next())) {
+                    (Some(size), _) => (None, Some(size)),
+                    (None, Some((name, one))) => (Some(name.clone()), size(one)),
+                    _ => (None, None),
+                };
+                if let Some(size) = size {
+                    let mut body = json!({"query": vector(size), "limit": many, "with_payload": true});
+                    if let Some(using) = using {
+                        body["using"] = json!(using);
+                    }
+                    ways.push(post("query", format!("{path}/query"), body.clone()));
+                    body["filter"] = any;
+                    ways.push(post("query, widened", format!("{path}/query"), body));
+                }
+                ways
+            }
+            Self::Elastic => {
+                let search = |query: Value| json!({"size": many, "query": query});
+                let any = json!({"bool": {"should": [{"terms": {FIELD: here.texts()}}, {"match_all": {}}]}});
+                vec![
+                    post(
+                        "search",
+                        format!("/{collection}/_search"),
+                        search(json!({"query_string": {"query": format!("{FIELD}:*")}})),
+                    ),
+                    post("search, widened", format!("/{collection}/_search"), search(any)),
+                    post("by ids", format!("/{collection}/_mget"), json!({"ids": here.texts()})),
+                ]
+            }
+            Self::Pinecone => {
+                let dimensions = pinecone(here).await?;
+                let ids: Vec<String> = here.texts().iter().map(|id| format!("ids={id}")).collect();
+                vec![
+                    post(
+                        "query",
+                        "/query".to_owned(),
+                        json!({"vector": vector(dimensions), "topK": many.min(10_000), "includeMetadata": true}),
+                    ),
+                    ("list", Method::GET, format!("/vectors/list?prefix={WORD}"), None),
+                    (
+                        "by ids",
+                        Method::GET,
+                        format!("/vectors/fetch?{}", ids.iter().take(100).cloned().collect::<Vec<_>>().join("&")),
+                        None,
+                    ),
+                ]
+            }
+        })
+    }
+
+    /// Reads in every way.
+    pub(super) async fn read(self, here: &Here) -> (Vec<Check>, Vec<Finding>) {
+        let (mut checks, mut findings) = (Vec::new(), Vec::new());
+        match self.ways(here).await {
+            Ok(ways) => {
+                for (way, method, path, body) in ways {
+                    let (check, found) = here.look(way, method, &path, body.as_ref()).await;
+                    checks.push(check);
+                    findings.extend(found);
+                }
+            }
+            Err(error) => checks.push(Check {
+                surface: here.target.name.clone(),
+                collection: here.collection.clone(),
+                way: "open".to_owned(),
+                reader: here.tenant().to_string(),
+                own: false,
+                foreign: 0,
+                problem: Some(format!("{error:#}")),
+            }),
+        }
+        (checks, findings)
+    }
+
+    /// Removes the tenant's canary; one that is not there is no error.
+    pub(super) async fn remove(self, here: &Here) -> Result<()> {
+        let own = here.own();
+        let collection = &here.collection;
+        match self {
+            Self::Chroma => {
+                let Some((path, _)) = chroma(here).await? else { return Ok(()) };
+                here.must(Method::POST, &format!("{path}/delete"), Some(&json!({"ids": [own.text]}))).await?;
+            }
+            Self::Qdrant => {
+                let path = format!("/collections/{collection}/points/delete?wait=true");
+                here.must(Method::POST, &path, Some(&json!({"points": [own.uuid]}))).await?;
+            }
+            Self::Elastic => {
+                let path = format!("/{collection}/_doc/{}", own.text);
+                let answer = here.json(Method::DELETE, &path, None).await?;
+                if !answer.status.is_success() && answer.status != StatusCode::NOT_FOUND {
+                    bail!("DELETE {path}: {}", answer.status);
+                }
+            }
+            Self::Pinecone => {
+                here.must(Method::POST, "/vectors/delete", Some(&json!({"ids": [own.text]}))).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A Chroma collection's path and dimensions; `None` when it is not there, or empty.
+async fn chroma(here: &Here) -> Result<Option<(String, usize)>> {
+    let base = format!("/api/v2/tenants/{}/databases/{}/collections", here.target.chroma_tenant, here.target.database);
+    let Some(found) = here.find(&format!("{base}/{}", here.collection)).await? else { return Ok(None) };
+    let id = found["id"].as_str().context("a collection without id")?;
+    let dimensions = found["dimension"].as_u64().and_then(|d| usize::try_from(d).ok());
+    Ok(dimensions.map(|dimensions| (format!("{base}/{id}"), dimensions)))
+}
+
+async fn pinecone(here: &Here) -> Result<usize> {
+    let stats = here.must(Method::POST, "/describe_index_stats", Some(&json!({}))).await?;
+    stats["dimension"].as_u64().and_then(|d| usize::try_from(d).ok()).context("the index has no dimension")
+}
