@@ -333,25 +333,10 @@ fn the_rate_limit_loses_no_first() {
     assert_eq!(of("namespace_mismatch", "acme", "high"), 1);
     assert_eq!(of("namespace_threshold", "acme", "high"), 1);
     assert_eq!(firsts.len(), 9, "nothing else left at once");
-    // The rest of the flood comes together, each one by name.
-    let start = Instant::now();
-    let more = loop {
-        let more: Vec<Value> = hook.taken().into_iter().filter(|call| call["reason"] == "more").collect();
-        if more.len() == 3 {
-            break more;
-        }
-        assert!(start.elapsed() < Duration::from_secs(80), "{more:?}");
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    let sequences: BTreeSet<u64> = more
-        .iter()
-        .flat_map(|call| call["more"].as_array().unwrap().clone())
-        .map(|alert| alert["sequence"].as_u64().unwrap())
-        .collect();
-    assert_eq!(sequences.len(), 295, "every alert beyond the limit is told of");
-    let counts: u64 = more.iter().map(|call| call["alert"]["count"].as_u64().unwrap()).sum();
-    assert_eq!(counts, 295);
-    assert!(more[0]["alert"]["summary"].as_str().unwrap().starts_with("100 more alerts"), "{}", more[0]["alert"]);
+    // The rest waits for the end of the minute: `state/desk.rs` tests that with a clock of its own.
+    let owed = stack.api("GET", "/v1/alerts?limit=1000", None).unwrap();
+    let owed = owed.as_array().unwrap().iter().filter(|alert| alert["due_ms"] != 0).count();
+    assert_eq!(owed, 295);
 }
 
 #[test]

@@ -188,3 +188,97 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use partywall_core::record::Severity;
+
+    const RULES: Rules = Rules { dedupe_ms: 300_000, rate: 5 };
+
+    fn alert(kind: &str, tenant: &str, what: u64) -> Alert {
+        Alert::new(kind, Severity::High, Some(tenant), Some("llm"), &what.to_string(), String::new())
+    }
+
+    fn raise(desk: &mut Desk, alerts: Vec<Alert>, now_ms: u64, rules: Rules) -> Vec<Message> {
+        let batch = desk.raise(alerts, now_ms, rules);
+        let messages = batch.messages.clone();
+        desk.apply(batch, now_ms);
+        messages
+    }
+
+    fn close(desk: &mut Desk, now_ms: u64) -> Vec<Message> {
+        let batch = desk.close(now_ms, RULES);
+        let messages = batch.messages.clone();
+        desk.apply(batch, now_ms);
+        messages
+    }
+
+    fn reasons(messages: &[Message]) -> Vec<(Reason, u64)> {
+        messages.iter().map(|message| (message.reason, message.alert.count)).collect()
+    }
+
+    #[test]
+    fn equal_alerts_are_a_first_and_a_summary() {
+        let mut desk = Desk::default();
+        let same = || vec![alert("leak", "acme", 1); 10];
+        assert_eq!(reasons(&raise(&mut desk, same(), 1000, RULES)), [(Reason::First, 1)]);
+        assert!(raise(&mut desk, same(), 200_000, RULES).is_empty());
+        // A restart keeps the window and what is owed.
+        let mut desk = Desk::open(desk.kept, 250_000);
+        assert!(raise(&mut desk, same(), 260_000, RULES).is_empty());
+        assert!(close(&mut desk, 300_999).is_empty());
+        assert_eq!(reasons(&close(&mut desk, 301_000)), [(Reason::Summary, 30)]);
+        assert!(close(&mut desk, 900_000).is_empty(), "once");
+        assert_eq!(desk.next_due(), None);
+        assert_eq!(reasons(&raise(&mut desk, same(), 301_000, RULES)), [(Reason::First, 1)], "a new window");
+        assert_eq!(desk.kept.iter().map(|alert| alert.count).collect::<Vec<_>>(), [30, 10]);
+    }
+
+    #[test]
+    fn one_that_stays_alone_has_no_summary() {
+        let mut desk = Desk::default();
+        raise(&mut desk, vec![alert("leak", "acme", 1)], 0, RULES);
+        assert!(desk.next_due().is_none() && close(&mut desk, 1_000_000).is_empty());
+    }
+
+    #[test]
+    fn what_is_beyond_the_rate_comes_together_and_none_is_lost() {
+        let mut desk = Desk::default();
+        let mut flood: Vec<Alert> = (0..300).map(|what| alert("leak", "acme", what)).collect();
+        flood.insert(200, alert("leak", "beta", 0));
+        flood.push(alert("other", "acme", 0));
+        let messages = raise(&mut desk, flood, 1000, RULES);
+        let firsts = |tenant: &str| messages.iter().filter(|m| m.alert.tenant.as_deref() == Some(tenant)).count();
+        assert_eq!((firsts("acme"), firsts("beta")), (6, 1), "five of the flood, the other kind, the other tenant");
+        // Further equal ones are counted into what waits.
+        assert!(raise(&mut desk, vec![alert("leak", "acme", 299); 4], 2000, RULES).is_empty());
+        let mut desk = Desk::open(desk.kept, 3000);
+        assert!(close(&mut desk, 60_999).is_empty());
+        let more = close(&mut desk, 61_000);
+        assert_eq!(reasons(&more), [(Reason::More, 100), (Reason::More, 100), (Reason::More, 99)]);
+        let named: BTreeSet<&str> = more.iter().flat_map(|m| &m.more).map(|alert| alert.key.as_str()).collect();
+        assert_eq!(named.len(), 295, "each one by its key");
+        assert!(more.iter().all(|m| m.alert.key == more[0].alert.key && !named.contains(m.alert.key.as_str())));
+        assert!(close(&mut desk, 10_000_000).is_empty());
+        // The next minute has its own allowance.
+        let next = raise(&mut desk, vec![alert("leak", "acme", 1000)], 62_000, RULES);
+        assert_eq!(reasons(&next), [(Reason::First, 1)]);
+    }
+
+    #[test]
+    fn while_too_many_wait_only_the_first_of_a_class_leaves_at_once() {
+        let mut desk = Desk::default();
+        let crowded = Rules { rate: 0, ..RULES };
+        let flood: Vec<Alert> = (0..10).map(|what| alert("leak", "acme", what)).collect();
+        assert_eq!(reasons(&raise(&mut desk, flood, 0, crowded)), [(Reason::First, 1)]);
+        assert_eq!(reasons(&close(&mut desk, 60_000)), [(Reason::More, 9)]);
+    }
+
+    #[test]
+    fn a_batch_that_is_not_written_changes_nothing() {
+        let desk = Desk::default();
+        assert_eq!(desk.raise(vec![alert("leak", "acme", 1)], 0, RULES).messages.len(), 1);
+        assert_eq!(desk.raise(vec![alert("leak", "acme", 1)], 0, RULES).messages.len(), 1);
+    }
+}
