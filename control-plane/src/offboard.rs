@@ -6,10 +6,11 @@
 
 use crate::api::Shared;
 use crate::backends::{self, Database, Site};
-use crate::state::{App, PlaceReceipt, Receipt, Step, StepStatus, now};
+use crate::state::{App, PlaceReceipt, Receipt, Step, StepStatus, Unsearched, now};
 use anyhow::{Context, Result, anyhow, bail};
 use partywall_core::snapshot::wire::SurfaceKind;
 use partywall_core::tenant::TenantId;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How long workers may take to enforce the lock.
@@ -61,18 +62,59 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
     let proxies = converge(app, revision).await?;
     done(app, tenant, format!("{proxies} proxy workers enforce revision {revision}"))?;
 
-    let compiled = app.read(|model| model.compiled.clone());
-    let sites = compiled.map(|compiled| backends::sites(&compiled, tenant)).transpose()?.unwrap_or_default();
+    let (compiled, former) = app.read(|model| (model.compiled.clone(), model.former.clone()));
+    let sites = compiled.as_ref().map(|compiled| backends::sites(compiled, tenant)).transpose()?.unwrap_or_default();
     let mut places = Vec::new();
+    let mut searched = BTreeSet::new();
     for site in &sites {
         let database = site.database()?;
-        for collection in physical(site) {
+        for collection in site.physical() {
             note(app, tenant, &format!("delete {}/{collection}", site.surface))?;
-            let place = empty(site, &database, &collection).await?;
+            let place = empty(app, site, &database, &collection).await?;
             done(app, tenant, format!("{} records found, 0 remain after {} scans", place.found, place.scans))?;
+            searched.insert(identity(site, &collection));
             places.push(place);
         }
         database.finish().await?;
+    }
+
+    // What an earlier policy, or one that was forced, has left behind. A database that is gone for good must not hold the end up.
+    let reach = compiled.as_ref().map(|compiled| compiled.reach.as_slice()).unwrap_or_default();
+    let is_tenant = |id: &TenantId| app.read(|model| model.tenants.contains_key(id));
+    let mut unsearched = Vec::new();
+    for site in &backends::earlier_sites(&former, reach, tenant)? {
+        for collection in site.physical() {
+            if !searched.insert(identity(site, &collection)) {
+                continue;
+            }
+            note(app, tenant, &format!("delete {}/{collection} of an earlier policy", site.surface))?;
+            let outdated = compiled.as_ref().and_then(|now| backends::outdated(site, now, is_tenant));
+            let emptied = match (outdated, site.database()) {
+                (Some(why), _) => Err(anyhow!(why)),
+                (None, Ok(database)) => empty(app, site, &database, &collection).await,
+                (None, Err(error)) => Err(error),
+            };
+            match emptied {
+                Ok(place) => {
+                    done(app, tenant, format!("{} records found, 0 remain after {} scans", place.found, place.scans))?;
+                    // Where there never was anything, there is nothing to tell.
+                    if place.found > 0 {
+                        places.push(place);
+                    }
+                }
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    done(app, tenant, format!("NOT searched: {why}"))?;
+                    unsearched.push(Unsearched {
+                        surface: site.surface.clone(),
+                        database: site.database.clone(),
+                        collection,
+                        namespace: site.namespace.clone(),
+                        why,
+                    });
+                }
+            }
+        }
     }
 
     note(app, tenant, "forget fingerprints and statistics")?;
@@ -93,6 +135,7 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
         revision,
         proxies,
         places,
+        unsearched,
         fingerprints_removed,
         fingerprints_shared,
         statistics_removed,
@@ -105,10 +148,13 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
     Ok(())
 }
 
-/// A surface's places by the database's names. In Pinecone the namespace is one place, whatever collections are called.
-fn physical(site: &Site) -> Vec<String> {
-    let all = site.collections.iter().map(|(_, own)| own.clone());
-    if site.kind == SurfaceKind::Pinecone { all.take(1).collect() } else { all.collect() }
+/// What makes a place the same one.
+fn identity(site: &Site, collection: &str) -> [String; 6] {
+    let url = site.reach.as_ref().map(|(url, _)| url.clone()).unwrap_or_default();
+    // In Pinecone the namespace is one place, whatever the collection is called.
+    let collection = if site.kind == SurfaceKind::Pinecone { "" } else { collection };
+    let kind = format!("{:?} {}", site.kind, site.chroma_tenant);
+    [url, kind, site.database.clone(), collection.to_owned(), site.key.clone(), site.namespace.clone()]
 }
 
 async fn converge(app: &App, revision: u64) -> Result<u64> {
@@ -126,12 +172,13 @@ async fn converge(app: &App, revision: u64) -> Result<u64> {
 }
 
 /// Deletes a place and searches it until nothing remains.
-async fn empty(site: &Site, database: &Database<'_>, collection: &str) -> Result<PlaceReceipt> {
+async fn empty(app: &App, site: &Site, database: &Database<'_>, collection: &str) -> Result<PlaceReceipt> {
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let mut place = PlaceReceipt {
         surface: site.surface.clone(),
         kind: word(serde_json::to_value(site.kind)?),
         strategy: word(serde_json::to_value(site.strategy)?),
+        earlier: site.earlier,
         database: site.database.clone(),
         collection: collection.to_owned(),
         namespace: site.namespace.clone(),
@@ -141,6 +188,12 @@ async fn empty(site: &Site, database: &Database<'_>, collection: &str) -> Result
         remaining: 0,
         scanned_at: 0,
     };
+    let name = format!("{}/{}/{collection}/{}", site.surface, site.database, site.namespace);
+    app.note_offboarding(&site.tenant, |offboarding| {
+        let most = offboarding.found.entry(name).or_default();
+        *most = place.found.max(*most);
+        place.found = *most;
+    })?;
     let mut clean = 0;
     while clean < 2 {
         if clean == 0 {

@@ -26,11 +26,7 @@ pub struct Metrics {
     refusals: Vec<(Code, u32)>,
     hits: Vec<(Severity, u32)>,
     dropped: u32,
-    /// By surface: results that were kept and dropped.
-    results: RefCell<Vec<(String, u32, u32)>>,
-    scanned: u32,
-    delivered: u32,
-    withheld: u32,
+    surfaces: RefCell<Vec<Surface>>,
     lost: u32,
     polls: [u32; 3],
     revision: u32,
@@ -38,6 +34,33 @@ pub struct Metrics {
     memory: u32,
     vm_memory: u32,
     pages: Cell<u64>,
+}
+
+/// The counters of a surface.
+struct Surface {
+    name: String,
+    kept: u32,
+    dropped: u32,
+    scanned: u32,
+    delivered: u32,
+    withheld: u32,
+}
+
+impl Surface {
+    fn define(name: &str) -> Option<Self> {
+        let counter = |metric: &str, disposition: &str| {
+            let name = format!("partywall_{metric}_total.surface.{name}.disposition.{disposition}");
+            hostcalls::define_metric(MetricType::Counter, &name).ok()
+        };
+        Some(Self {
+            name: name.to_owned(),
+            kept: counter("results", "kept")?,
+            dropped: counter("results", "dropped")?,
+            scanned: counter("response_bytes", "scanned")?,
+            delivered: counter("response_bytes", "delivered")?,
+            withheld: counter("response_bytes", "withheld")?,
+        })
+    }
 }
 
 /// How a poll of the control plane ended.
@@ -56,7 +79,6 @@ impl Metrics {
     pub fn define() -> Option<Self> {
         let counter = |name: &str| hostcalls::define_metric(MetricType::Counter, name).ok();
         let gauge = |name: &str| hostcalls::define_metric(MetricType::Gauge, name).ok();
-        let bytes = |which: &str| counter(&format!("partywall_response_bytes_total.disposition.{which}"));
         let poll = |result: &str| counter(&format!("partywall_polls_total.result.{result}"));
         Some(Self {
             outcomes: OUTCOMES
@@ -72,10 +94,7 @@ impl Metrics {
                 .map(|(s, name)| Some((*s, counter(&format!("partywall_fingerprint_hits_total.severity.{name}"))?)))
                 .collect::<Option<_>>()?,
             dropped: counter("partywall_results_dropped_total")?,
-            results: RefCell::default(),
-            scanned: bytes("scanned")?,
-            delivered: bytes("delivered")?,
-            withheld: bytes("withheld")?,
+            surfaces: RefCell::default(),
             lost: counter("partywall_records_lost_total")?,
             polls: [poll("verified")?, poll("failed")?, poll("rejected")?],
             revision: gauge("partywall_snapshot_revision")?,
@@ -100,15 +119,15 @@ impl Metrics {
             }
         }
         host::count(self.dropped, decision.dropped);
-        if let (Ok(results), Some(surface)) = (self.results.try_borrow(), &decision.surface)
-            && let Some((_, kept, dropped)) = results.iter().find(|(name, _, _)| name == surface)
+        if let (Ok(surfaces), Some(name)) = (self.surfaces.try_borrow(), &decision.surface)
+            && let Some(surface) = surfaces.iter().find(|surface| surface.name == *name)
         {
-            host::count(*kept, decision.kept);
-            host::count(*dropped, decision.dropped);
+            host::count(surface.kept, decision.kept);
+            host::count(surface.dropped, decision.dropped);
+            host::count(surface.scanned, decision.bytes.scanned);
+            host::count(surface.delivered, decision.bytes.delivered);
+            host::count(surface.withheld, decision.bytes.withheld);
         }
-        host::count(self.scanned, decision.bytes.scanned);
-        host::count(self.delivered, decision.bytes.delivered);
-        host::count(self.withheld, decision.bytes.withheld);
     }
 
     /// Counts a poll.
@@ -134,16 +153,10 @@ impl Metrics {
         let set = &snapshot.fingerprints;
         let (revision, fingerprints) = (snapshot.revision, set.entries());
         let memory_bytes = u64::try_from(set.memory_bytes()).unwrap_or(0);
-        if let Ok(mut results) = self.results.try_borrow_mut() {
-            for surface in snapshot.surfaces.all().filter(|surface| surface.rag.is_some()) {
-                let counter = |disposition: &str| {
-                    let name = format!("partywall_results_total.surface.{}.disposition.{disposition}", surface.name);
-                    hostcalls::define_metric(MetricType::Counter, &name).ok()
-                };
-                if !results.iter().any(|(name, _, _)| *name == surface.name)
-                    && let (Some(kept), Some(dropped)) = (counter("kept"), counter("dropped"))
-                {
-                    results.push((surface.name.clone(), kept, dropped));
+        if let Ok(mut surfaces) = self.surfaces.try_borrow_mut() {
+            for surface in snapshot.surfaces.all() {
+                if !surfaces.iter().any(|known| known.name == surface.name) {
+                    surfaces.extend(Surface::define(&surface.name));
                 }
             }
         }

@@ -122,10 +122,12 @@ fn our_headers_are_ours() {
     let request = request
         .header("X-Partywall-Tenant", "beta")
         .header("x-partywall-admin", "yes")
-        .header("X-HTTP-Method-Override", "DELETE");
+        .header("X-HTTP-Method-Override", "DELETE")
+        .header("es-security-runas-user", "beta");
     let response = request
         .header("x-envoy-original-path", "/v1/files")
         .header("x-original-url", "/v1/files")
+        .header("X-OpenAI-BaseURL", "https://attacker.test")
         .send(stack.edge)
         .unwrap();
     assert_eq!(response.status, 200);
@@ -134,7 +136,14 @@ fn our_headers_are_ours() {
     assert_eq!(seen.header("x-partywall-tenant"), Some("acme"));
     assert_eq!(seen.header("x-partywall-subject"), Some("user-of-acme"));
     assert_eq!(seen.header("accept-encoding"), Some("identity"));
-    for gone in ["x-partywall-admin", "x-http-method-override", "x-original-url", "x-envoy-original-path"] {
+    for gone in [
+        "x-partywall-admin",
+        "x-http-method-override",
+        "x-original-url",
+        "x-envoy-original-path",
+        "es-security-runas-user",
+        "x-openai-baseurl",
+    ] {
         assert_eq!(seen.header(gone), None, "{gone}");
     }
 }

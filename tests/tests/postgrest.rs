@@ -71,6 +71,9 @@ fn postgrest_client() {
     let beta = postgrest.rows("public", "docs").len();
     assert_eq!(beta, 3);
     // Beta's row is beta's, whoever put it there: it must not be seen by acme, and is gone before beta looks.
+    let read = partywall_tests::http::Request::new("GET", "postgrest.test", "/docs?select=id");
+    let read = read.bearer(&mint::token("acme")).send(stack.edge).unwrap();
+    assert_eq!((read.status, read.header("content-location")), (200, None), "it has the query as the database got it");
     let delete = partywall_tests::http::Request::new("DELETE", "postgrest.test", "/docs?id=eq.50");
     assert_eq!(delete.bearer(&mint::token("acme")).send(stack.edge).unwrap().status, 204);
     assert_eq!(postgrest.rows("public", "docs").len(), 3, "acme cannot delete it");

@@ -185,7 +185,10 @@ fn three_actions() {
         assert!(found[0]["hits"][0]["fingerprint"].is_number());
         assert!(!found.to_string().contains("Falcon"), "a record never holds matched text");
         assert!(stack.metric("partywall_fingerprint_hits_total") >= 2.0);
-        let bytes = |kind: &str| stack.metric(&format!("partywall_response_bytes_total{{disposition=\"{kind}\"}}"));
+        let bytes = |kind: &str| {
+            stack.metric(&format!("partywall_response_bytes_total{{disposition=\"{kind}\",surface=\"llm\"}}"))
+        };
+        assert!(bytes("scanned") > 0.0, "{}", stack.stats().unwrap());
         assert!((bytes("scanned") - bytes("delivered") - bytes("withheld")).abs() < 0.5, "{}", stack.stats().unwrap());
     }
 }

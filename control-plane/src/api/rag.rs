@@ -12,6 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use partywall_core::snapshot::wire::SurfaceKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -112,7 +113,8 @@ pub struct Adoption {
     pub surface: String,
     /// The collection, by the clients' name.
     pub collection: String,
-    /// Where the records are now, by the database's name; without it, where the tenant's are.
+    /// Where the records are now, by the database's name; without it, where the tenant's are. In Pinecone, a namespace; without it,
+    /// the default one.
     pub from: Option<String>,
     /// The database's own filter, where not all unmarked records are the tenant's.
     #[schema(value_type = Option<Object>)]
@@ -154,9 +156,13 @@ pub async fn adopt(_: Admin, State(app): State<Shared>, Json(adoption): Json<Ado
         return Err(Problem::new(404, "collection_unknown", &why));
     };
     site.database().map_err(|error| Problem::new(422, "backend_missing", &error.to_string()))?;
+    let adopting = app.begin_adoption(&site.surface, &tenant)?;
     let (lines, feed) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let from = adoption.from.unwrap_or_else(|| own.clone());
+        let _adopting = adopting;
+        // In Pinecone it is a namespace: by default the default one.
+        let here = if site.kind == SurfaceKind::Pinecone { String::new() } else { own.clone() };
+        let from = adoption.from.unwrap_or(here);
         let say = |adopted: &Adopted| drop(lines.send(Line { done: false, error: None, adopted: adopted.clone() }));
         let result = match site.database() {
             Ok(database) => database.adopt(&from, &own, adoption.filter.as_ref(), adoption.dry_run, &say).await,

@@ -48,6 +48,10 @@ pub async fn poll(
         return Err(Problem::new(400, "poll_invalid", "nonce and instance are of letters, digits, - _ and ."));
     }
     app.metrics.polls.inc();
+    if app.is_new(&poll.instance) {
+        let instance = poll.instance.clone();
+        blocking(&app, move |app| app.remember(&instance)).await?;
+    }
     app.seen(&poll.instance, poll.have);
     let mut published = app.subscribe();
     if poll.have > published.borrow().revision && published.borrow().content.is_some() {

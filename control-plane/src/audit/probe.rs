@@ -1,7 +1,7 @@
 //! What the audit does in each kind of database, as a tenant: writes its canary, reads in every way, removes it.
 //!
 //! An answer is judged by its bytes: a canary of another tenant anywhere in it has crossed. All canaries of an audit share a word, so one
-//! search asks for all of them, and lie at the same vector, so each is among the nearest neighbours of the others.
+//! search asks for all of them, and lie close together, so each is among the nearest neighbours of the others.
 
 use super::Target;
 use super::report::{Check, Finding};
@@ -204,9 +204,12 @@ pub(super) fn of(kind: SurfaceKind) -> Option<Kind> {
     }
 }
 
-/// The vector of every canary.
-fn vector(dimensions: usize) -> Value {
-    (0..dimensions).map(|at| json!(if at == 0 { 1.0 } else { 0.0 })).collect()
+/// A canary's vector: near those of all others, and equal to none, so that an approximate index finds a reader's own.
+fn vector(own: &Canary, dimensions: usize) -> Value {
+    let digit = |at: usize| {
+        own.uuid.bytes().filter(u8::is_ascii_hexdigit).nth(at % 32).and_then(|b| char::from(b).to_digit(16))
+    };
+    (0..dimensions).map(|at| json!(if at == 0 { 1.0 } else { f64::from(digit(at).unwrap_or(0)) / 100.0 })).collect()
 }
 
 /// A way of reading: its name, method, path, body.
@@ -221,7 +224,7 @@ impl Kind {
         match self {
             Self::Chroma => {
                 let Some((path, dimensions)) = chroma(here).await? else { return Ok(false) };
-                let body = json!({"ids": [own.text], "documents": [own.text], "embeddings": [vector(dimensions)], "metadatas": [{FIELD: own.text}]});
+                let body = json!({"ids": [own.text], "documents": [own.text], "embeddings": [vector(here.own(), dimensions)], "metadatas": [{FIELD: own.text}]});
                 here.must(Method::POST, &format!("{path}/upsert"), Some(&body)).await?;
             }
             Self::Qdrant => {
@@ -229,10 +232,10 @@ impl Kind {
                 let vectors = &found["result"]["config"]["params"]["vectors"];
                 let size = |value: &Value| value["size"].as_u64().and_then(|size| usize::try_from(size).ok());
                 let vectors = match (size(vectors), vectors.as_object()) {
-                    (Some(size), _) => vector(size),
+                    (Some(size), _) => vector(own, size),
                     (None, Some(named)) => named
                         .iter()
-                        .filter_map(|(name, one)| Some((name.clone(), vector(size(one)?))))
+                        .filter_map(|(name, one)| Some((name.clone(), vector(own, size(one)?))))
                         .collect::<serde_json::Map<_, _>>()
                         .into(),
                     _ => bail!("the collection has no vectors that are known"),
@@ -246,8 +249,7 @@ impl Kind {
             }
             Self::Pinecone => {
                 let dimensions = pinecone(here).await?;
-                let body =
-                    json!({"vectors": [{"id": own.text, "values": vector(dimensions), "metadata": {FIELD: own.text}}]});
+                let body = json!({"vectors": [{"id": own.text, "values": vector(here.own(), dimensions), "metadata": {FIELD: own.text}}]});
                 here.must(Method::POST, "/vectors/upsert", Some(&body)).await?;
             }
         }
@@ -268,12 +270,12 @@ impl Kind {
                     post(
                         "query",
                         format!("{path}/query"),
-                        json!({"query_embeddings": [vector(dimensions)], "n_results": many}),
+                        json!({"query_embeddings": [vector(here.own(), dimensions)], "n_results": many}),
                     ),
                     post(
                         "query, widened",
                         format!("{path}/query"),
-                        json!({"query_embeddings": [vector(dimensions)], "n_results": many, "where": wide}),
+                        json!({"query_embeddings": [vector(here.own(), dimensions)], "n_results": many, "where": wide}),
                     ),
                 ]
             }
@@ -297,7 +299,7 @@ impl Kind {
                     _ => (None, None),
                 };
                 if let Some(size) = size {
-                    let mut body = json!({"query": vector(size), "limit": many, "with_payload": true});
+                    let mut body = json!({"query": vector(here.own(), size), "limit": many, "with_payload": true});
                     if let Some(using) = using {
                         body["using"] = json!(using);
                     }
@@ -327,7 +329,7 @@ impl Kind {
                     post(
                         "query",
                         "/query".to_owned(),
-                        json!({"vector": vector(dimensions), "topK": many.min(10_000), "includeMetadata": true}),
+                        json!({"vector": vector(here.own(), dimensions), "topK": many.min(10_000), "includeMetadata": true}),
                     ),
                     ("list", Method::GET, format!("/vectors/list?prefix={WORD}"), None),
                     (

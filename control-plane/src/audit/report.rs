@@ -148,13 +148,11 @@ pub fn html(signed: &SignedReport) -> Result<String> {
         "failed" => ("#b42318", "A canary crossed between tenants"),
         _ => ("#9a6700", "Not everything could be tried"),
     };
-    let mut ways: BTreeMap<(&str, &str, &str), (u64, u64, u64, u64)> = BTreeMap::new();
+    let mut ways: BTreeMap<[&str; 3], [u64; 4]> = BTreeMap::new();
     for check in &report.checks {
-        let row = ways.entry((&check.surface, &check.collection, &check.way)).or_default();
-        row.0 += 1;
-        row.1 += u64::from(check.own);
-        row.2 += check.foreign;
-        row.3 += u64::from(check.problem.is_some());
+        let row = ways.entry([&check.surface, &check.collection, &check.way]).or_default();
+        let add = [1, u64::from(check.own), check.foreign, u64::from(check.problem.is_some())];
+        row.iter_mut().zip(add).for_each(|(sum, one)| *sum += one);
     }
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -179,7 +177,7 @@ pub fn html(signed: &SignedReport) -> Result<String> {
         page += "</table>";
     }
     page += "<h2>What was tried</h2><table><tr><th>surface<th>collection<th>way of reading<th class=\"n\">readers<th class=\"n\">own found<th class=\"n\">foreign seen<th class=\"n\">problems</tr>";
-    for ((surface, collection, way), (readers, own, foreign, problems)) in ways {
+    for ([surface, collection, way], [readers, own, foreign, problems]) in ways {
         let bad = |n: u64, wrong: bool| format!("<td class=\"n{}\">{n}", if wrong { " bad" } else { "" });
         page += &format!(
             "<tr><td>{}<td>{}<td>{}<td class=\"n\">{readers}{}{}{}</tr>",

@@ -93,6 +93,9 @@ impl Database<'_> {
         loop {
             let page = self.chroma_page(&id, offset, filter, &["metadatas", "documents", "embeddings", "uris"]).await?;
             let (ids, metadatas) = (list(&page, "/ids")?, list(&page, "/metadatas")?);
+            if ids.len() != metadatas.len() {
+                bail!("ids and metadatas differ in length");
+            }
             let free: Vec<usize> = (0..ids.len()).filter(|at| metadatas[*at].get(&self.site.key).is_none()).collect();
             done.seen += ids.len() as u64;
             done.marked += (ids.len() - free.len()) as u64;
@@ -102,10 +105,13 @@ impl Database<'_> {
                     Some(target) => target,
                     None => bail!("there is no collection {collection:?} yet: let the tenant, or you, create it first"),
                 };
-                let column = |name: &str| -> Value {
+                let column = |name: &str| -> Result<Value> {
                     match page[name].as_array() {
-                        Some(items) => free.iter().map(|at| items[*at].clone()).collect(),
-                        None => Value::Null,
+                        Some(items) if items.len() == ids.len() => {
+                            Ok(free.iter().map(|at| items[*at].clone()).collect())
+                        }
+                        Some(_) => bail!("ids and {name} differ in length"),
+                        None => Ok(Value::Null),
                     }
                 };
                 let stamped: Vec<Value> = free
@@ -119,8 +125,8 @@ impl Database<'_> {
                 let old: Vec<&Value> = free.iter().map(|at| &ids[*at]).collect();
                 let new: Vec<String> =
                     old.iter().map(|id| format!("{}{}", self.prefix(), id.as_str().unwrap_or_default())).collect();
-                let body = json!({"ids": new, "metadatas": stamped, "documents": column("documents"),
-                    "embeddings": column("embeddings"), "uris": column("uris")});
+                let body = json!({"ids": new, "metadatas": stamped, "documents": column("documents")?,
+                    "embeddings": column("embeddings")?, "uris": column("uris")?});
                 self.must(Method::POST, &self.chroma_path(&format!("/{target}/upsert")), Some(&body)).await?;
                 // Only once the new ones are there.
                 let body = json!({"ids": old});

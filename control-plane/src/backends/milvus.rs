@@ -49,7 +49,8 @@ impl Database<'_> {
     }
 
     pub(super) async fn milvus_remaining(&self, collection: &str) -> Result<u64> {
-        let more = json!({"filter": self.milvus_own()?, "outputFields": ["count(*)"]});
+        // A weaker consistency would not see what was written last.
+        let more = json!({"filter": self.milvus_own()?, "outputFields": ["count(*)"], "consistencyLevel": "Strong"});
         match self.milvus("entities/query", collection, more).await? {
             None => Ok(0),
             Some(answer) => {
@@ -75,7 +76,8 @@ impl Database<'_> {
         let mut done = Adopted::default();
         let mut offset = 0;
         loop {
-            let more = json!({"filter": filter, "outputFields": ["*"], "limit": PAGE, "offset": offset});
+            let more = json!({"filter": filter, "outputFields": ["*"], "limit": PAGE, "offset": offset,
+                "consistencyLevel": "Strong"});
             let page = self.milvus("entities/query", from, more).await?.context("there is no such collection")?;
             let rows = list(&page, "/data")?;
             let empty = |row: &&Value| row.get(&self.site.key).is_none_or(|value| value.is_null() || value == "");

@@ -2,6 +2,7 @@
 //! remains of it, and to stamp the marker on records that were there before.
 //!
 //! This is on purpose not the filter's code path: what verifies a deletion must not share the mistakes of what filters queries.
+#![allow(clippy::indexing_slicing)] // Indexing a JSON value gives null where there is nothing.
 
 mod chroma;
 mod elasticsearch;
@@ -11,9 +12,9 @@ mod postgrest;
 mod qdrant;
 mod weaviate;
 
-use crate::policy::{Compiled, Reach};
+use crate::policy::{Compiled, Former, Reach};
 use anyhow::{Context, Result, anyhow, bail};
-use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
+use partywall_core::snapshot::wire::{self, Strategy, SurfaceKind};
 use partywall_core::surface::Surfaces;
 use partywall_core::tenant::TenantId;
 use reqwest::{Method, StatusCode};
@@ -52,6 +53,8 @@ pub struct Site {
     pub cluster: Option<String>,
     /// How to reach it; `None` when the policy does not say.
     pub reach: Option<(String, Option<(String, String)>)>,
+    /// Whether an earlier policy had it. Then only what is marked is deleted there: by now its collections may be others'.
+    pub earlier: bool,
 }
 
 /// Every vector database's place for a tenant.
@@ -59,10 +62,54 @@ pub struct Site {
 /// # Errors
 /// When the policy does not compile.
 pub fn sites(compiled: &Compiled, tenant: &TenantId) -> Result<Vec<Site>> {
-    let surfaces = Surfaces::new(compiled.surfaces(), [0; 32]).map_err(|why| anyhow!(why))?;
+    places(compiled.surfaces(), &compiled.reach, tenant)
+}
+
+/// The places that earlier policies had for a tenant. They are reached as the policy in force says, where it has the same address:
+/// credentials change.
+///
+/// # Errors
+/// When they do not compile.
+pub fn earlier_sites(former: &[Former], now: &[Reach], tenant: &TenantId) -> Result<Vec<Site>> {
+    let mut all = Vec::new();
+    for Former { surface, reach } in former.iter().rev() {
+        for mut site in places(std::slice::from_ref(surface), reach.as_slice(), tenant)? {
+            site.earlier = true;
+            let same = now.iter().find(|now| site.reach.as_ref().is_some_and(|(url, _)| now.url(tenant) == *url));
+            if let (Some(same), Some((_, credential))) = (same, &mut site.reach) {
+                credential.clone_from(&same.credential);
+            }
+            all.push(site);
+        }
+    }
+    Ok(all)
+}
+
+/// Why the marker no longer says whose records are in an earlier place: its key is free for clients to use, or its value is another
+/// tenant's now.
+pub fn outdated(site: &Site, now: &Compiled, is_tenant: impl Fn(&TenantId) -> bool) -> Option<&'static str> {
+    let (url, _) = site.reach.as_ref()?;
+    let there = |surface: &&str| now.reach.iter().any(|r| r.surface == **surface && r.url(&site.tenant) == *url);
+    for surface in now.surfaces().iter().filter(|surface| there(&surface.name.as_str())) {
+        let Some(rag) = &surface.rag else { continue };
+        if rag.namespace_key != site.key {
+            return Some("records have another marker there now, and what the old one says is not known");
+        }
+        let owner = rag.namespace_format.split_once("{tenant_id}").and_then(|(before, after)| {
+            TenantId::parse(site.namespace.strip_prefix(before)?.strip_suffix(after)?).ok()
+        });
+        if owner.is_some_and(|owner| owner != site.tenant && is_tenant(&owner)) {
+            return Some("its namespace is another tenant's now");
+        }
+    }
+    None
+}
+
+fn places(surfaces: &[wire::Surface], reach: &[Reach], tenant: &TenantId) -> Result<Vec<Site>> {
+    let surfaces = Surfaces::new(surfaces, [0; 32]).map_err(|why| anyhow!(why))?;
     let of = |surface: &partywall_core::surface::SurfaceConfig| {
         let place = surface.rag.as_ref()?.place(tenant);
-        let reach = compiled.reach.iter().find(|reach| reach.surface == surface.name);
+        let reach = reach.iter().find(|reach| reach.surface == surface.name);
         Some(Site {
             surface: surface.name.clone(),
             kind: surface.kind,
@@ -77,6 +124,7 @@ pub fn sites(compiled: &Compiled, tenant: &TenantId) -> Result<Vec<Site>> {
             id_field: place.rag().id_field.clone(),
             cluster: place.cluster.clone(),
             reach: reach.map(|reach: &Reach| (reach.url(tenant), reach.credential.clone())),
+            earlier: false,
         })
     };
     Ok(surfaces.all().filter_map(|surface| of(surface)).collect())
@@ -98,6 +146,12 @@ pub fn impossible(compiled: &Compiled, tenants: &[&TenantId]) -> Result<Option<(
 }
 
 impl Site {
+    /// The names of its places in the database. In Pinecone the namespace is one place, whatever collections are called.
+    pub fn physical(&self) -> Vec<String> {
+        let all = self.collections.iter().map(|(_, own)| own.clone());
+        if self.kind == SurfaceKind::Pinecone { all.take(1).collect() } else { all.collect() }
+    }
+
     /// Whether the tenant's records are where they were at another site of the same surface.
     pub fn same_place(&self, other: &Self) -> bool {
         let moved = |(name, own): &(String, String)| other.collections.iter().any(|(n, o)| n == name && o != own);
@@ -223,7 +277,7 @@ impl Database<'_> {
             SurfaceKind::Chroma => self.chroma_adopt(from, collection, filter, dry_run, progress).await,
             SurfaceKind::Qdrant => self.qdrant_adopt(from, collection, filter, dry_run, progress).await,
             SurfaceKind::Pinecone => self.pinecone_adopt(from, filter, dry_run, progress).await,
-            SurfaceKind::Weaviate => self.weaviate_adopt(collection, filter, dry_run, progress).await,
+            SurfaceKind::Weaviate => self.weaviate_adopt(from, collection, filter, dry_run, progress).await,
             SurfaceKind::Milvus => self.milvus_adopt(from, collection, filter, dry_run, progress).await,
             SurfaceKind::Elasticsearch | SurfaceKind::Opensearch => {
                 self.elastic_adopt(from, collection, filter, dry_run, progress).await
@@ -233,9 +287,15 @@ impl Database<'_> {
         }
     }
 
-    /// Whether collections are the tenant's alone, so that they go whole.
+    /// Whether a collection is the tenant's alone, so that it goes whole: its name, or its database's, has the tenant's id in it.
+    /// A cluster is not enough, as two tenants may have been given the same; there the marker decides.
     fn owns_collections(&self) -> bool {
-        self.site.strategy != Strategy::Namespace
+        match self.site.strategy {
+            _ if self.site.earlier => false,
+            Strategy::Namespace => false,
+            Strategy::SeparateCollection => true,
+            Strategy::SeparateDb => self.site.own_database,
+        }
     }
 
     fn prefix(&self) -> String {
@@ -259,11 +319,28 @@ impl Database<'_> {
         Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default(), text })
     }
 
-    /// A successful JSON answer; `None` when there is no such thing (404).
+    /// Whether a 404 is the database's own word that there is no such collection. A proxy's, or that of a wrong address, says
+    /// nothing about records.
+    fn says_absent(&self, body: &Value) -> bool {
+        match self.site.kind {
+            SurfaceKind::Chroma => body["error"] == "NotFoundError",
+            SurfaceKind::Qdrant => body["status"]["error"].is_string(),
+            SurfaceKind::Pinecone => body["code"] == 5,
+            SurfaceKind::Elasticsearch | SurfaceKind::Opensearch => {
+                body["error"]["type"] == "index_not_found_exception"
+            }
+            SurfaceKind::Postgrest => body["code"] == "PGRST205" || body["code"] == "42P01",
+            // It says nothing: `weaviate_has` asks who is there.
+            SurfaceKind::Weaviate => true,
+            SurfaceKind::Milvus | SurfaceKind::Openai => false,
+        }
+    }
+
+    /// A successful JSON answer; `None` when the database says that there is no such collection (404).
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Option<Value>> {
         let answer = self.send(method.clone(), path, &[], body).await?;
         match answer.status {
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::NOT_FOUND if self.says_absent(&answer.body) => Ok(None),
             status if status.is_success() => Ok(Some(answer.body)),
             status => Err(refusal(&method, path, status, &answer.text)),
         }

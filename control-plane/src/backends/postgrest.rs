@@ -15,7 +15,7 @@ impl Database<'_> {
         let profile = if matches!(method, Method::GET | Method::HEAD) { "accept-profile" } else { "content-profile" };
         let headers = [(profile, self.site.database.as_str()), ("prefer", prefer)];
         let answer = self.send(method.clone(), path, &headers, body).await?;
-        if answer.status == StatusCode::NOT_FOUND {
+        if answer.status == StatusCode::NOT_FOUND && self.says_absent(&answer.body) {
             return Ok(None);
         }
         if !answer.status.is_success() {
@@ -34,7 +34,13 @@ impl Database<'_> {
 
     pub(super) async fn postgrest_remaining(&self, table: &str) -> Result<u64> {
         let path = format!("/{}?{}", escape(table), self.postgrest_own());
-        Ok(self.postgrest(Method::HEAD, &path, "count=exact", None).await?.unwrap_or(0))
+        Ok(self.postgrest_count(&path).await?.unwrap_or(0))
+    }
+
+    /// How many rows a query finds. Not by HEAD: what an error says would not be known.
+    async fn postgrest_count(&self, path: &str) -> Result<Option<u64>> {
+        let path = format!("{path}&select={}&limit=0", escape(&self.site.key));
+        self.postgrest(Method::GET, &path, "count=exact", None).await
     }
 
     /// Rows stay in their table: one statement stamps them.
@@ -54,18 +60,17 @@ impl Database<'_> {
             Some(Value::String(filter)) => format!("&{filter}"),
             Some(_) => bail!("a filter for PostgREST is a text, like `kind=eq.note`"),
         };
-        let count = |path: String| async move {
-            self.postgrest(Method::HEAD, &path, "count=exact", None).await?.context("there is no such table")
-        };
+        let count = |path: String| async move { self.postgrest_count(&path).await?.context("there is no such table") };
         let table = escape(from);
         let key = escape(&self.site.key);
-        let seen = count(format!("/{table}?select={key}{filter}")).await?;
+        let seen = count(format!("/{table}?{}", filter.trim_start_matches('&'))).await?;
         let free = format!("/{table}?{key}=is.null{filter}");
         let stamped = if dry_run {
             count(free).await?
         } else {
             let body = json!({self.site.key.as_str(): self.site.namespace});
-            self.postgrest(Method::PATCH, &free, "return=minimal,count=exact", Some(&body)).await?.unwrap_or(0)
+            let stamped = self.postgrest(Method::PATCH, &free, "return=minimal,count=exact", Some(&body)).await?;
+            stamped.context("there is no such table")?
         };
         let done = Adopted { seen, stamped, marked: seen.saturating_sub(stamped) };
         progress(&done);

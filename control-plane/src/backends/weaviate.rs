@@ -6,7 +6,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 impl Database<'_> {
+    /// Whether there is the class. Weaviate's 404 says nothing, so what says it must be a Weaviate.
+    async fn weaviate_has(&self, class: &str) -> Result<bool> {
+        if self.ask(Method::GET, &format!("/v1/schema/{}", escape(class)), None).await?.is_some() {
+            return Ok(true);
+        }
+        let meta = self.must(Method::GET, "/v1/meta", None).await?;
+        if meta["version"].is_string() { Ok(false) } else { bail!("there is no Weaviate at {}", self.url) }
+    }
+
     pub(super) async fn weaviate_purge(&self, class: &str) -> Result<()> {
+        if !self.weaviate_has(class).await? {
+            return Ok(());
+        }
         if self.owns_collections() {
             self.ask(Method::DELETE, &format!("/v1/schema/{}", escape(class)), None).await?;
             return Ok(());
@@ -16,24 +28,35 @@ impl Database<'_> {
         Ok(())
     }
 
-    /// Whether the class still has the native tenant: its objects, and at least one for the tenant itself.
+    /// The objects of the native tenant, and at least one for the tenant itself where it is still there. What sleeps cannot be
+    /// counted, only deleted.
     pub(super) async fn weaviate_remaining(&self, class: &str) -> Result<u64> {
-        let Some(tenants) = self.ask(Method::GET, &format!("/v1/schema/{}/tenants", escape(class)), None).await? else {
-            return Ok(0);
-        };
-        let there = tenants.as_array().is_none_or(|all| all.iter().any(|t| t["name"] == self.site.namespace.as_str()));
-        if !there {
+        if !self.weaviate_has(class).await? {
             return Ok(0);
         }
-        Ok(1.max(self.weaviate_objects(class, None).await?.len() as u64))
+        let tenants = self.must(Method::GET, &format!("/v1/schema/{}/tenants", escape(class)), None).await?;
+        let Some(own) = list(&tenants, "")?.iter().find(|t| t["name"] == self.site.namespace.as_str()) else {
+            return Ok(0);
+        };
+        let (mut counted, mut after) = (0, None);
+        let awake = own["activityStatus"].as_str().is_none_or(|status| matches!(status, "HOT" | "ACTIVE"));
+        if !awake {
+            return Ok(1);
+        }
+        loop {
+            let objects = self.weaviate_objects(class, after.as_deref()).await?;
+            counted += objects.len() as u64;
+            after = objects.last().and_then(|last| last["id"].as_str()).map(str::to_owned);
+            if objects.len() < PAGE || after.is_none() {
+                break;
+            }
+        }
+        Ok(counted.max(1))
     }
 
     async fn weaviate_objects(&self, class: &str, after: Option<&str>) -> Result<Vec<Value>> {
-        let mut path = format!(
-            "/v1/objects?class={}&tenant={}&limit={PAGE}&include=vector",
-            escape(class),
-            escape(&self.site.namespace)
-        );
+        let mut path =
+            format!("/v1/objects?class={}&tenant={}&limit={PAGE}", escape(class), escape(&self.site.namespace));
         if let Some(after) = after {
             path += &format!("&after={}", escape(after));
         }
@@ -43,6 +66,7 @@ impl Database<'_> {
     /// Objects of the native tenant that lack the marker.
     pub(super) async fn weaviate_adopt(
         &self,
+        from: &str,
         class: &str,
         filter: Option<&Value>,
         dry_run: bool,
@@ -50,6 +74,9 @@ impl Database<'_> {
     ) -> Result<Adopted> {
         if filter.is_some() {
             bail!("in Weaviate the objects of a native tenant are adopted whole, without a filter");
+        }
+        if from != class {
+            bail!("Weaviate cannot move objects between classes: copy them by its client, then adopt {class:?}");
         }
         let mut done = Adopted::default();
         let mut after = None;

@@ -1,4 +1,5 @@
 //! `partywall audit`.
+#![allow(clippy::indexing_slicing)] // Indexing a JSON value gives null where there is nothing.
 
 use super::client::Client;
 use super::{AuditCommand, output};
@@ -81,12 +82,12 @@ fn show(signed: &SignedReport, json: bool) -> Result<Report> {
         .into_iter()
         .map(|((surface, collection, way), [readers, own, foreign, problems])| {
             serde_json::json!({"surface": surface, "collection": collection, "way": way, "readers": readers,
-                "own_found": own, "foreign_seen": foreign, "problems": problems})
+                "own_found": own, "foreign": foreign, "problems": problems})
         })
         .collect();
     output::table(
         &Value::Array(rows),
-        &["surface", "collection", "way", "readers", "own_found", "foreign_seen", "problems"],
+        &["surface", "collection", "way", "readers", "own_found", "foreign", "problems"],
         false,
     );
     for f in &report.findings {

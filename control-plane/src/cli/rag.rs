@@ -80,10 +80,11 @@ fn readable(signed: &SignedReceipt) -> Result<String> {
     for place in receipt["places"].as_array().into_iter().flatten() {
         let at = |name: &str| output::utc(place[name].as_u64().unwrap_or(0));
         out += &format!(
-            "\n  {} ({}, {}): {}{}{}, namespace {}\n    found {}, deleted {}, searched {} times until {}, {} remain\n",
+            "\n  {} ({}, {}{}): {}{}{}, namespace {}\n    found {}, deleted {}, searched {} times until {}, {} remain\n",
             text(place, "surface"),
             text(place, "kind"),
             text(place, "strategy"),
+            if place["earlier"] == true { ", of an earlier policy" } else { "" },
             text(place, "database"),
             if text(place, "database").is_empty() { "" } else { "/" },
             text(place, "collection"),
@@ -93,6 +94,16 @@ fn readable(signed: &SignedReceipt) -> Result<String> {
             place["scans"],
             at("scanned_at"),
             place["remaining"],
+        );
+    }
+    for place in receipt["unsearched"].as_array().into_iter().flatten() {
+        out += &format!(
+            "\n  NOT searched: {} of an earlier policy: {}/{}, namespace {}\n    {}\n",
+            text(place, "surface"),
+            text(place, "database"),
+            text(place, "collection"),
+            text(place, "namespace"),
+            text(place, "why"),
         );
     }
     out += &format!(
@@ -171,6 +182,9 @@ pub(super) async fn adopt(client: &Client, arguments: AdoptArguments, json: bool
     }
     if let Some(error) = last["error"].as_str() {
         bail!("{error}; what was stamped stays: run the command again to go on");
+    }
+    if last["done"] != true {
+        bail!("the control plane broke off; what was stamped stays: run the command again to go on");
     }
     if json {
         println!("{last:#}");

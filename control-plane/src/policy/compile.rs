@@ -131,7 +131,48 @@ pub struct Audit {
     pub edge: String,
 }
 
+/// A surface as an earlier policy had it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Former {
+    /// The surface.
+    pub surface: wire::Surface,
+    /// How its database was reached.
+    pub reach: Option<Reach>,
+}
+
+impl Former {
+    fn is(&self, other: &Self) -> bool {
+        let url = |former: &Self| former.reach.as_ref().map(|reach| (reach.url.clone(), reach.own.clone()));
+        let rag = |former: &Self| serde_json::to_string(&former.surface.rag).unwrap_or_default();
+        self.surface.name == other.surface.name
+            && self.surface.kind == other.surface.kind
+            && rag(self) == rag(other)
+            && url(self) == url(other)
+    }
+}
+
 impl Compiled {
+    /// The vector databases, as they are to be remembered.
+    fn databases(&self) -> Vec<Former> {
+        let databases = self.content.surfaces.iter().filter(|surface| surface.rag.is_some());
+        databases
+            .map(|surface| Former {
+                surface: wire::Surface { credential: wire::Credential::Strip, ..surface.clone() },
+                reach: self.reach.iter().find(|reach| reach.surface == surface.name).cloned(),
+            })
+            .collect()
+    }
+
+    /// Adds to the former databases those of this policy that the next one has no more, or has elsewhere.
+    pub fn remember(&self, next: &Self, former: &mut Vec<Former>) {
+        let there = next.databases();
+        for one in self.databases() {
+            if !there.iter().chain(former.iter()).any(|known| known.is(&one)) {
+                former.push(one);
+            }
+        }
+    }
+
     /// Everything that decides where records are, to be compared.
     pub fn places(&self) -> Vec<(String, String)> {
         let one =
@@ -223,8 +264,11 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
     };
     // The filter's own compiler has the last word, before anything is accepted.
     Snapshot::compile(1, &content, Rc::new(FingerprintSet::empty())).map_err(|error| CompileError(error.0))?;
-    let reach =
-        policy.surfaces.iter().filter_map(|surface| compile_reach(surface).transpose()).collect::<Result<_, _>>()?;
+    let reach = policy
+        .surfaces
+        .iter()
+        .filter_map(|surface| compile_reach(policy, surface).transpose())
+        .collect::<Result<_, _>>()?;
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
     Ok(Compiled {
@@ -340,7 +384,7 @@ impl Reach {
     }
 }
 
-fn compile_reach(surface: &SurfacePolicy) -> Result<Option<Reach>, CompileError> {
+fn compile_reach(policy: &Policy, surface: &SurfacePolicy) -> Result<Option<Reach>, CompileError> {
     let bad = |why: String| CompileError(format!("surfaces ({}): {why}", surface.name));
     let Some(rag) = &surface.rag else { return Ok(None) };
     let Some(backend) = &rag.backend else {
@@ -355,10 +399,18 @@ fn compile_reach(surface: &SurfacePolicy) -> Result<Option<Reach>, CompileError>
         own.extend(tenant.backend_url.clone().map(|url| (id, url)));
     }
     for url in own.iter().map(|(_, url)| url).chain([&backend.url]) {
-        if reqwest::Url::parse(&url.replace("{tenant_id}", "t")).is_err() {
+        let parsed = reqwest::Url::parse(&url.replace("{tenant_id}", "t")).ok();
+        let Some(parsed) = parsed.filter(|parsed| matches!(parsed.scheme(), "http" | "https")) else {
             return Err(bad(format!("rag.backend.url: {url:?} is no address like http://chroma:8000")));
+        };
+        // Addresses stand in messages and logs.
+        if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
+            return Err(bad(
+                "rag.backend.url: a credential goes into `header` and `value_env`, not into the address".to_owned()
+            ));
         }
     }
+    check_own_addresses(policy, rag, &backend.url).map_err(bad)?;
     let credential = match (&backend.value, &backend.value_env, &backend.value_file) {
         (None, None, None) => None,
         (value, env, file) => {
@@ -367,6 +419,31 @@ fn compile_reach(surface: &SurfacePolicy) -> Result<Option<Reach>, CompileError>
         }
     };
     Ok(Some(Reach { surface: surface.name.clone(), url: backend.url.clone(), own, credential }))
+}
+
+/// A tenant whose requests Envoy sends to another cluster must be reached there: at the shared address its records would be sought
+/// in vain, and others' deleted.
+fn check_own_addresses(policy: &Policy, rag: &RagPolicy, url: &str) -> Result<(), String> {
+    let apart = |strategy: wire::Strategy, cluster: Option<&String>| {
+        let filled = strategy == wire::Strategy::SeparateDb && rag.cluster_format.is_some();
+        cluster.map_or(filled, |own| Some(own) != rag.cluster.as_ref())
+    };
+    if url.contains("{tenant_id}") {
+        return Ok(());
+    }
+    let common = rag.isolation_strategy.or(policy.rag.as_ref().map(|common| common.isolation_strategy));
+    if common.is_some_and(|strategy| apart(strategy, None)) {
+        return Err("rag.backend.url: tenants have clusters of their own, so it must hold {tenant_id}".to_owned());
+    }
+    let lost = |tenant: &&super::types::OverridePolicy| {
+        tenant.backend_url.is_none() && apart(tenant.isolation_strategy, tenant.cluster.as_ref())
+    };
+    match rag.tenants.iter().find(lost) {
+        None => Ok(()),
+        Some(tenant) => {
+            Err(format!("rag.tenants ({}): it has a cluster of its own, so it needs a `backend_url`", tenant.id))
+        }
+    }
 }
 
 /// A published key as verification keys: one for each allowed algorithm that it fits. A key that says what it is for is

@@ -4,7 +4,7 @@ use super::{App, FingerprintRecord, Model, now, refused};
 use anyhow::Result;
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry};
-use partywall_core::tenant::TenantId;
+use partywall_core::tenant::{TenantId, TenantStatus};
 use std::collections::{BTreeMap, HashMap};
 
 impl App {
@@ -33,6 +33,12 @@ impl App {
                         return Err(refused(
                             "tenant_unknown",
                             format!("item {index}: there is no tenant {tenant}: onboard it first"),
+                        ));
+                    }
+                    if model.tenants.get(tenant).is_some_and(|tenant| tenant.status == TenantStatus::Offboarding) {
+                        return Err(refused(
+                            "tenant_offboarding",
+                            format!("item {index}: {tenant} is being offboarded"),
                         ));
                     }
                     let folded = scan::literal(text)

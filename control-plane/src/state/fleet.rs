@@ -3,10 +3,13 @@
 use super::alerts::Alert;
 use super::{App, Event, Sidecar, lock, now, statistics};
 use anyhow::Result;
-use partywall_core::record::{Report, Totals};
+use partywall_core::record::{Decision, Report, Totals};
+use partywall_core::tenant::TenantId;
 use std::collections::BTreeMap;
 use tokio::sync::broadcast;
 
+/// The most filters that are known.
+const MAX_SIDECARS: usize = 10_000;
 /// The most decision records that are kept.
 const MAX_EVENTS: usize = 50_000;
 
@@ -16,11 +19,51 @@ impl App {
         self.heard(instance, revision, |sidecar| sidecar.revision = revision);
     }
 
+    /// Whether a filter was never heard of.
+    pub fn is_new(&self, instance: &str) -> bool {
+        !lock(&self.sidecars).contains_key(instance) && !lock(&self.unheard).contains(instance)
+    }
+
+    /// A new filter is on disk before it gets anything: after a restart it is known that somebody must hear of a lock.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn remember(&self, instance: &str) -> Result<()> {
+        if lock(&self.sidecars).len() >= MAX_SIDECARS {
+            return Ok(());
+        }
+        let write = self.store.write()?;
+        write.put("sidecar", instance, &now())?;
+        if !self.may_serve_unheard() {
+            for dead in std::mem::take(&mut *lock(&self.unheard)) {
+                write.remove("sidecar", &dead)?;
+            }
+        }
+        write.commit()
+    }
+
+    /// Whether what was not heard of since the start may still serve: later its snapshot is too old.
+    fn may_serve_unheard(&self) -> bool {
+        self.started.elapsed().as_secs() <= self.published.borrow().max_age_s
+    }
+
+    /// Workers that live and those of them that enforce a revision. One that was not heard of for as long as a snapshot may be
+    /// used refuses everything by itself.
+    pub fn enforcing(&self, revision: u64) -> (u64, u64) {
+        let max_age = self.published.borrow().max_age_s;
+        let live: Vec<_> =
+            self.sidecars().into_iter().filter(|s| now().saturating_sub(s.last_seen) <= max_age).collect();
+        let unheard = if self.may_serve_unheard() { lock(&self.unheard).len() } else { 0 };
+        let enforcing = live.iter().filter(|sidecar| sidecar.revision >= revision).count();
+        ((live.len() + unheard) as u64, enforcing as u64)
+    }
+
     fn heard(&self, instance: &str, revision: u64, note: impl FnOnce(&mut Sidecar)) {
         let mut sidecars = lock(&self.sidecars);
         let at = now();
         sidecars.retain(|_, sidecar| at.saturating_sub(sidecar.last_seen) < 24 * 3600);
-        if sidecars.len() >= 10_000 && !sidecars.contains_key(instance) {
+        lock(&self.unheard).remove(instance);
+        if sidecars.len() >= MAX_SIDECARS && !sidecars.contains_key(instance) {
             return;
         }
         let sidecar = sidecars.entry(instance.to_owned()).or_insert_with(|| Sidecar {
@@ -66,7 +109,12 @@ impl App {
             events.0.iter().take(surplus).map(|event| event.sequence).collect()
         };
         let threshold = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.statistics));
-        let decisions = new.iter().map(|event| &event.decision);
+        // What comes late of a tenant that has left is not counted again.
+        let stays = |decision: &&Decision| {
+            let whose = decision.tenant.as_deref().and_then(|tenant| TenantId::parse(tenant).ok());
+            whose.is_some_and(|whose| self.read(|model| model.tenants.contains_key(&whose)))
+        };
+        let decisions = new.iter().map(|event| &event.decision).filter(stays);
         let mut added = match threshold {
             Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold),
             None => statistics::Added { hours: BTreeMap::new(), alerts: Vec::new() },

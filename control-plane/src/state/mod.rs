@@ -15,13 +15,13 @@ mod statistics;
 mod tenants;
 
 pub use alerts::{Alert, KINDS as ALERT_KINDS};
-pub use offboarding::{Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus};
+pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
 pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
 use crate::jwks::Cached;
-use crate::policy::Compiled;
+use crate::policy::{Compiled, Former};
 use crate::segments::Segments;
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
@@ -31,10 +31,10 @@ use base64::engine::general_purpose::STANDARD;
 use partywall_core::scan::{self, Entry};
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, broadcast, watch};
 
 /// What only writers touch.
@@ -47,6 +47,8 @@ pub struct Model {
     next_fingerprint: u64,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
+    /// Surfaces as earlier policies had them: records may still be there.
+    pub(crate) former: Vec<Former>,
     pub(crate) jwks: BTreeMap<String, Cached>,
     /// Tenants that were removed, and since when: tokens from before stay dead if they come back.
     gone: BTreeMap<String, u64>,
@@ -72,6 +74,9 @@ pub struct App {
     segments: RwLock<Segments>,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
+    /// Filters that were heard of before this start, and not since: they may serve what they had then.
+    unheard: Mutex<BTreeSet<String>>,
+    started: Instant,
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
@@ -82,6 +87,8 @@ pub struct App {
     pub address: OnceLock<String>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
     audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
+    /// Adoptions that are going on: surface and tenant.
+    adoptions: Mutex<BTreeSet<(String, TenantId)>>,
     /// The key that signs manifests.
     pub key: SecretKey,
     /// Counters for `/metrics`.
@@ -139,6 +146,7 @@ impl App {
             policies: store.numbered::<PolicyRecord>("policy")?.into_iter().map(|(_, policy)| policy).collect(),
             jwks: store.named("jwks")?.into_iter().collect(),
             compiled: store.meta("compiled")?,
+            former: store.meta("former")?.unwrap_or_default(),
             gone: store.named("gone")?.into_iter().collect(),
             audit: store.named("audit_running")?.into_iter().next().map(|(_, running)| running),
             revision: store.meta("revision")?.unwrap_or(0),
@@ -164,6 +172,7 @@ impl App {
         desk.outbox = store.numbered("outbox")?.into_iter().collect();
         desk.receivers = store.named("receiver")?.into_iter().collect();
         let audits = store.named("audit")?.into_iter().collect();
+        let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
         let last = kept.back().map_or(0, |event| event.sequence);
         let app = Self {
@@ -174,6 +183,8 @@ impl App {
             segments: RwLock::new(segments),
             published,
             sidecars: Mutex::default(),
+            unheard: Mutex::new(unheard),
+            started: Instant::now(),
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
@@ -182,6 +193,7 @@ impl App {
             address: OnceLock::new(),
             offboardings: Mutex::new(offboardings),
             audits: Mutex::new(audits),
+            adoptions: Mutex::default(),
             key,
             metrics: crate::metrics::Metrics::default(),
         };

@@ -7,6 +7,8 @@ use partywall_core::snapshot::PublicKey;
 use partywall_core::tenant::{TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// What a receipt's signature covers before its bytes.
@@ -30,6 +32,9 @@ pub struct Offboarding {
     pub error: Option<String>,
     /// What is to be done, in order.
     pub steps: Vec<Step>,
+    /// The most records that were found in each place, over all attempts.
+    #[serde(default)]
+    pub found: BTreeMap<String, u64>,
     /// The receipt, once done.
     #[schema(value_type = Option<Object>)]
     pub receipt: Option<SignedReceipt>,
@@ -77,6 +82,8 @@ pub struct Receipt {
     pub proxies: u64,
     /// The places in the databases.
     pub places: Vec<PlaceReceipt>,
+    /// Places of earlier policies that could not be searched: records may be left there.
+    pub unsearched: Vec<Unsearched>,
     /// Fingerprints that were removed.
     pub fingerprints_removed: u64,
     /// Fingerprints that other tenants have too: the tenant is no longer among their owners.
@@ -100,6 +107,8 @@ pub struct PlaceReceipt {
     pub kind: String,
     /// How the tenant was kept apart.
     pub strategy: String,
+    /// Whether it is a place of an earlier policy. There only what is marked is deleted.
+    pub earlier: bool,
     /// The database or schema; empty where there is none.
     pub database: String,
     /// The collection, by the database's name.
@@ -116,6 +125,21 @@ pub struct PlaceReceipt {
     pub remaining: u64,
     /// When the last search ended, Unix seconds.
     pub scanned_at: u64,
+}
+
+/// A place that an earlier policy had, and that could not be searched.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Unsearched {
+    /// The surface.
+    pub surface: String,
+    /// The database or schema; empty where there is none.
+    pub database: String,
+    /// The collection, by the database's name.
+    pub collection: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Why it could not be searched.
+    pub why: String,
 }
 
 /// A receipt with the control plane's signature over its exact bytes.
@@ -144,6 +168,18 @@ impl SignedReceipt {
     }
 }
 
+/// An adoption that is going on.
+pub struct Adoption {
+    app: Arc<App>,
+    which: (String, TenantId),
+}
+
+impl Drop for Adoption {
+    fn drop(&mut self) {
+        lock(&self.app.adoptions).remove(&self.which);
+    }
+}
+
 impl App {
     /// Offboardings, latest first.
     pub fn offboardings(&self) -> Vec<Offboarding> {
@@ -161,27 +197,35 @@ impl App {
     /// again. Returns the revision that refuses the tenant.
     ///
     /// # Errors
-    /// When the tenant was never known, or its offboarding is running.
+    /// When the tenant was never known, its offboarding is running, or records are being adopted for it.
     pub fn begin_offboarding(&self, tenant: &TenantId, by: &str) -> Result<u64> {
-        let known = self.offboarding(tenant);
-        if known.as_ref().is_some_and(|known| known.status == "running") {
-            return Err(refused("offboarding_running", format!("{tenant} is being offboarded already")));
+        // Held to the end: an adoption that begins meanwhile sees the lock.
+        let adoptions = lock(&self.adoptions);
+        if adoptions.iter().any(|(_, whose)| whose == tenant) {
+            return Err(refused(
+                "adoption_running",
+                format!("records are being adopted for {tenant}: offboard it when that is done"),
+            ));
         }
-        let new = Offboarding {
-            tenant: tenant.clone(),
-            status: "running".to_owned(),
-            requested_by: by.to_owned(),
-            started_at: known
-                .as_ref()
-                .filter(|known| known.status == "failed")
-                .map_or_else(now, |known| known.started_at),
-            finished_at: None,
-            error: None,
-            steps: Vec::new(),
-            receipt: None,
-        };
         self.change(
             |model, write| {
+                let known = self.offboarding(tenant);
+                if known.as_ref().is_some_and(|known| known.status == "running") {
+                    return Err(refused("offboarding_running", format!("{tenant} is being offboarded already")));
+                }
+                // What an attempt that failed has found and deleted counts for the receipt.
+                let failed = known.as_ref().filter(|known| known.status == "failed");
+                let new = Offboarding {
+                    tenant: tenant.clone(),
+                    status: "running".to_owned(),
+                    requested_by: by.to_owned(),
+                    started_at: failed.map_or_else(now, |failed| failed.started_at),
+                    finished_at: None,
+                    error: None,
+                    steps: Vec::new(),
+                    found: failed.map(|failed| failed.found.clone()).unwrap_or_default(),
+                    receipt: None,
+                };
                 match model.tenants.get(tenant) {
                     Some(record) => {
                         let mut record = record.clone();
@@ -191,9 +235,10 @@ impl App {
                     None if known.is_some() => {}
                     None => return Err(refused("tenant_unknown", format!("there is no tenant {tenant}"))),
                 }
-                write.put("offboarding", tenant.as_str(), &new)
+                write.put("offboarding", tenant.as_str(), &new)?;
+                Ok(new)
             },
-            |model, ()| {
+            |model, new| {
                 if let Some(record) = model.tenants.get_mut(tenant) {
                     record.status = TenantStatus::Offboarding;
                 }
@@ -202,6 +247,28 @@ impl App {
             },
         )?;
         Ok(self.read(|model| model.revision))
+    }
+
+    /// Begins to adopt records for a tenant on a surface. While that goes on (as long as the result lives), nobody else adopts there,
+    /// and the tenant is not offboarded: records would come after the receipt, or twice.
+    ///
+    /// # Errors
+    /// When one of these is going on already, or the tenant is not known.
+    pub fn begin_adoption(self: &Arc<Self>, surface: &str, tenant: &TenantId) -> Result<Adoption> {
+        let mut adoptions = lock(&self.adoptions);
+        match self.read(|model| model.tenants.get(tenant).map(|tenant| tenant.status)) {
+            None => return Err(refused("tenant_unknown", format!("there is no tenant {tenant}"))),
+            Some(TenantStatus::Offboarding) => {
+                return Err(refused("tenant_offboarding", format!("{tenant} is being offboarded")));
+            }
+            Some(_) => {}
+        }
+        if adoptions.iter().any(|(where_, _)| where_ == surface) {
+            return Err(refused("adoption_running", format!("records of {surface:?} are being adopted already")));
+        }
+        let which = (surface.to_owned(), tenant.clone());
+        adoptions.insert(which.clone());
+        Ok(Adoption { app: Arc::clone(self), which })
     }
 
     /// Notes how a step stands.
@@ -261,14 +328,5 @@ impl App {
     /// When the store fails.
     pub fn forget_counts(&self, tenant: &TenantId) -> Result<u64> {
         self.forget_statistics(tenant.as_str())
-    }
-
-    /// Workers that live and those of them that enforce a revision. One that was not heard of for as long as a snapshot may be
-    /// used refuses everything by itself.
-    pub fn enforcing(&self, revision: u64) -> (u64, u64) {
-        let max_age = self.published.borrow().max_age_s;
-        let live: Vec<_> =
-            self.sidecars().into_iter().filter(|s| now().saturating_sub(s.last_seen) <= max_age).collect();
-        (live.len() as u64, live.iter().filter(|sidecar| sidecar.revision >= revision).count() as u64)
     }
 }

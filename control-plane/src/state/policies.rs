@@ -54,7 +54,7 @@ impl App {
                 ),
             ));
         }
-        let (record, _) = self.change(
+        let (record, ..) = self.change(
             |model, write| {
                 check_places(&compiled, &model.tenants.keys().chain(&ids).collect::<Vec<_>>())?;
                 let version = model.policies.last().map_or(1, |last| last.version + 1);
@@ -65,9 +65,15 @@ impl App {
                 for (issuer, cached) in &fetched {
                     write.put("jwks", issuer, cached)?;
                 }
-                Ok((record, new_tenants(model, write, &ids)?))
+                let mut former = model.former.clone();
+                if let Some(now) = &model.compiled {
+                    now.remember(&compiled, &mut former);
+                    write.set_meta("former", &former)?;
+                }
+                Ok((record, new_tenants(self, model, write, &ids)?, former))
             },
-            |model, (record, new)| {
+            |model, (record, new, former)| {
+                model.former.clone_from(former);
                 model.policies.push(record.clone());
                 model.compiled = Some(compiled.clone());
                 model.jwks.extend(fetched.clone());

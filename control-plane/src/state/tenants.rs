@@ -21,11 +21,17 @@ pub(super) fn check_places(compiled: &Compiled, ids: &[&TenantId]) -> Result<()>
 }
 
 /// Writes the tenants that are new. One that was removed before comes back with its old tokens dead.
-pub(super) fn new_tenants(model: &Model, write: &Write, ids: &[TenantId]) -> Result<Vec<TenantRecord>> {
+pub(super) fn new_tenants(app: &App, model: &Model, write: &Write, ids: &[TenantId]) -> Result<Vec<TenantRecord>> {
     let mut new: Vec<TenantRecord> = Vec::new();
     for id in ids {
         if model.tenants.contains_key(id) || new.iter().any(|tenant| tenant.id == *id) {
             continue;
+        }
+        if app.offboarding(id).is_some_and(|offboarding| offboarding.status != "done") {
+            return Err(refused(
+                "tenant_offboarding",
+                format!("{id} is being offboarded: it can come back after that"),
+            ));
         }
         let same = |known: &TenantId| known.as_str().eq_ignore_ascii_case(id.as_str());
         if let Some(known) = model.tenants.keys().chain(new.iter().map(|t| &t.id)).find(|known| same(known)) {
@@ -57,7 +63,7 @@ impl App {
                 if let Some(compiled) = &model.compiled {
                     check_places(compiled, &ids.iter().collect::<Vec<_>>())?;
                 }
-                new_tenants(model, write, ids)
+                new_tenants(self, model, write, ids)
             },
             |model, new| {
                 model.tenants.extend(new.iter().map(|tenant| (tenant.id.clone(), tenant.clone())));

@@ -238,6 +238,15 @@ impl Store {
                 let mapping = self.mappings.get(*index).cloned().unwrap_or_default();
                 Ok((200, json!({ *index: {"aliases": {}, "mappings": mapping, "settings": {}} })))
             }
+            ("GET", [index, "_mapping", "field", field]) => {
+                self.documents(index)?;
+                let own = self.mappings.get(*index).map(|mapping| mapping["properties"][field].clone());
+                let found = match own.filter(Value::is_object) {
+                    Some(own) => json!({ *field: {"full_name": field, "mapping": { *field: own }} }),
+                    None => json!({}),
+                };
+                Ok((200, json!({ *index: {"mappings": found} })))
+            }
             ("HEAD", [index]) => Ok((if self.indexes.contains_key(*index) { 200 } else { 404 }, json!({}))),
             ("DELETE", [index]) => {
                 self.documents(index)?;

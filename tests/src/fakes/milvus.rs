@@ -61,7 +61,8 @@ impl Milvus {
         let answer = serde_json::from_slice::<Value>(body)
             .map_err(|error| error.to_string())
             .and_then(|body| self.judge(path, header.unwrap_or("default"), &body));
-        let answer = answer.unwrap_or_else(|message| json!({"code": 1100, "message": message}));
+        let code = |message: &str| if message.starts_with("can't find collection") { 100 } else { 1100 };
+        let answer = answer.unwrap_or_else(|message| json!({"code": code(&message), "message": message}));
         serde_json::to_vec(&answer).unwrap_or_default()
     }
 

@@ -320,7 +320,8 @@ impl Postgrest {
         let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
         let (status, range, body) = self.call(method, target, &request.headers, &request.body);
         // A fake's answer has no headers but its type's: the range comes behind it. What leaks is a test's.
-        let media = format!("application/json; charset=utf-8\r\ncontent-range: {range}");
+        let asked = if method == "GET" { format!("\r\ncontent-location: {target}") } else { String::new() };
+        let media = format!("application/json; charset=utf-8\r\ncontent-range: {range}{asked}");
         (status, Box::leak(media.into_boxed_str()), body)
     }
 

@@ -21,6 +21,7 @@ type Answer = Result<(u16, Value), Failure>;
 #[derive(Clone)]
 pub struct Weaviate {
     shards: Arc<Mutex<Shards>>,
+    gone: Arc<Mutex<Vec<String>>>,
     tenants: bool,
 }
 
@@ -42,7 +43,7 @@ fn no<T>(status: u16, message: &str) -> Result<T, Failure> {
 impl Weaviate {
     /// A server whose classes have tenants, or (where one is alone) none.
     pub fn new(tenants: bool) -> Self {
-        Self { shards: Arc::default(), tenants }
+        Self { shards: Arc::default(), gone: Arc::default(), tenants }
     }
 
     /// Serves it.
@@ -72,8 +73,39 @@ impl Weaviate {
         Ok(self.shards().get(&(class.to_owned(), tenant)).cloned().unwrap_or_default())
     }
 
+    fn has(&self, class: &str) -> bool {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        (class.starts_with("Docs") || class.starts_with("Notes")) && !gone.iter().any(|one| one == class)
+    }
+
+    /// The schema, as far as an operator needs it: classes and their native tenants.
+    fn schema(&self, method: &str, class: &str, tenants: bool, body: &Value) -> Answer {
+        match (method, tenants, self.has(class)) {
+            ("GET", false, false) => no(404, ""),
+            ("GET", false, true) => Ok((200, json!({"class": class, "multiTenancyConfig": {"enabled": self.tenants}}))),
+            ("DELETE", false, _) => {
+                self.shards().retain(|(own, _), _| own != class);
+                self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(class.to_owned());
+                Ok((200, Value::Null))
+            }
+            (_, true, false) => no(422, &format!("class \"{class}\" not found")),
+            (_, true, _) if !self.tenants => no(422, &format!("multi-tenancy is not enabled for class {class:?}")),
+            ("GET", true, _) => {
+                let shards = self.shards();
+                let own = shards.keys().filter(|(own, _)| own == class);
+                Ok((200, own.map(|(_, name)| json!({"name": name, "activityStatus": "HOT"})).collect()))
+            }
+            ("DELETE", true, _) => {
+                let names: Vec<&str> = body.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                self.shards().retain(|(own, tenant), _| own != class || !names.contains(&tenant.as_str()));
+                Ok((200, Value::Null))
+            }
+            _ => no(405, "no such method"),
+        }
+    }
+
     fn tenant(&self, class: &str, tenant: Option<&str>) -> Result<String, Failure> {
-        if !class.starts_with("Docs") && !class.starts_with("Notes") {
+        if !self.has(class) {
             return no(422, &format!("class {class} not found in schema"));
         }
         match tenant.unwrap_or_default() {
@@ -104,6 +136,8 @@ impl Weaviate {
             ("GET", ["v1", "nodes"]) => Ok((200, self.nodes())),
             ("GET", ["v1", ".well-known", "openid-configuration"]) => no(404, "no OIDC here"),
             ("GET", ["v1", ".well-known", _]) => Ok((200, Value::Null)),
+            (_, ["v1", "schema", class]) => self.schema(method, class, false, &document),
+            (_, ["v1", "schema", class, "tenants"]) => self.schema(method, class, true, &document),
             ("GET", ["v1", "objects"]) => self.list(&ask),
             ("POST", ["v1", "objects"]) => self.create(&ask),
             ("GET" | "HEAD", ["v1", "objects", class, id]) => self.object(&ask, class, id, method == "HEAD"),

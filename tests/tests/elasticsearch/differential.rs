@@ -184,6 +184,7 @@ impl Dice {
             }
             5 => out["query"] = json!({"hybrid": {"queries": [self.query(1), self.query(1)]}}),
             6 => {}
+            7 => out["knn"] = json!([]),
             _ => out["query"] = self.query(3),
         }
         if self.chance(30) {

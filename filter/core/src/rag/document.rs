@@ -71,6 +71,16 @@ pub fn scoped_ids(out: &mut Vec<u8>, prefix: &str, ids: &[&Str<'_>]) {
     write::array(out, ids, |out, id| scoped_id(out, prefix, id));
 }
 
+/// Refuses what has become far larger than the client's: many small parts, each with a condition of ours, would cost a multiple
+/// of what was sent.
+///
+/// # Errors
+/// [`Code::BodyTooLarge`].
+pub fn fits(written: usize, body: &[u8]) -> Result<(), Code> {
+    let most = body.len().saturating_mul(8).saturating_add(16 << 20);
+    if written <= most { Ok(()) } else { Err(Code::BodyTooLarge) }
+}
+
 /// The items of a list. A list of nothing but numbers was skipped as one span: it is split at its own level. `None` when it is
 /// no list.
 pub fn items<'a>(value: &Value<'a>) -> Option<Vec<Value<'a>>> {

@@ -4,6 +4,7 @@ use super::{Answer, Place, Verified};
 use crate::error::Code;
 use crate::json::write::{self, Object};
 use crate::json::{self, Value};
+use std::borrow::Cow;
 
 /// What stands where a text named another tenant.
 const WITHHELD: &str = "the backend refused the request; its message is withheld, as it may concern other tenants";
@@ -64,17 +65,29 @@ fn copy(answer: &Answer<'_>, value: &Value<'_>, wanted: &[&str], out: &mut Vec<u
 /// A text of the backend as the tenant may read it: its own names as it knows them, nothing that names another tenant.
 pub(super) fn clean(answer: &Answer<'_>, text: &str) -> String {
     let place = answer.place;
-    let mut text = without_prefix(text, &place.prefix());
+    let mut text = without_prefix(&cut(text), &place.prefix());
     for (logical, physical) in place.collections() {
         if logical != physical {
             text = text.replace(&physical, logical);
         }
     }
-    let words = text.split(|c| !is_in_word(c));
-    if words.clone().any(|word| is_foreign(place, answer.known, word)) {
+    let collections = place.collection_affixes();
+    if text.split(|c| !is_in_word(c)).any(|word| is_foreign(place, &collections, answer.known, word)) {
         return WITHHELD.to_owned();
     }
     text
+}
+
+/// The longest text that passes whole. A client can make a backend repeat its whole request, and each word is looked up.
+const LONGEST: usize = 4096;
+
+/// The text up to a word that ends before it is too long.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let start = text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default();
+    Cow::Owned(format!("{}…", start.trim_end_matches(is_in_word)))
 }
 
 fn is_in_word(c: char) -> bool {
@@ -94,11 +107,17 @@ fn without_prefix(text: &str, prefix: &str) -> String {
     out
 }
 
-fn is_foreign(place: &Place<'_>, known: &dyn Fn(&str) -> bool, word: &str) -> bool {
+fn is_foreign(place: &Place<'_>, collections: &[(String, String)], known: &dyn Fn(&str) -> bool, word: &str) -> bool {
     let other = |id: &str| id != place.tenant.as_str() && known(id);
     let word = word.trim_matches('.');
+    let named = |part: &str| {
+        let mut owners = collections
+            .iter()
+            .filter_map(|(before, after)| part.strip_prefix(before.as_str())?.strip_suffix(after.as_str()));
+        owners.any(other)
+    };
     // A name may be a part of one, like a schema before its table.
-    std::iter::once(word).chain(word.split('.')).any(|part| {
-        other(part) || place.owner(part).is_some_and(other) || place.collection_owner(part).is_some_and(other)
-    })
+    std::iter::once(word)
+        .chain(word.split('.'))
+        .any(|part| other(part) || place.owner(part).is_some_and(other) || named(part))
 }

@@ -244,7 +244,11 @@ fn judge(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     match ask.endpoint.request {
         RequestRule::Pass => Ok(Rewritten::default()),
         RequestRule::Check(judge) => judge(ask).map(|judged| Rewritten { body: None, path: None, ..judged }),
-        RequestRule::Rewrite(judge) => judge(ask),
+        RequestRule::Rewrite(judge) => {
+            let rewritten = judge(ask)?;
+            document::fits(rewritten.body.as_ref().map_or(0, Vec::len), ask.body)?;
+            Ok(rewritten)
+        }
         RequestRule::Refuse(_) => Err(Code::EndpointUnknown),
     }
 }

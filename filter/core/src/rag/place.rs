@@ -240,12 +240,13 @@ impl<'c> Place<'c> {
         namespace.strip_prefix(before)?.strip_suffix(after)
     }
 
-    /// The tenant whose own collection this would be, by the format.
-    pub(super) fn collection_owner<'t>(&self, physical: &'t str) -> Option<&'t str> {
-        self.config.rag.collections.iter().find_map(|name| {
+    /// What stands before and after a tenant's id in the name of its own collection, by the format.
+    pub(super) fn collection_affixes(&self) -> Vec<(String, String)> {
+        let names = self.config.rag.collections.iter();
+        let affixes = names.filter_map(|name| {
             let filled = self.config.rag.collection_format.replace(COLLECTION, name);
-            let (before, after) = filled.split_once(TENANT)?;
-            physical.strip_prefix(before)?.strip_suffix(after)
-        })
+            filled.split_once(TENANT).map(|(before, after)| (before.to_owned(), after.to_owned()))
+        });
+        affixes.collect()
     }
 }

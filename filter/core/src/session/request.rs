@@ -32,8 +32,16 @@ pub(super) struct Forwarded {
 }
 
 /// Headers by which a client could change method or path behind the proxy's back, or speak in Envoy's name.
-const FORBIDDEN: &[&str] =
-    &["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+const FORBIDDEN: &[&str] = &[
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    // As whom a database acts, where our credential may act as others.
+    "es-security-runas-user",
+    "opendistro_security_impersonate_as",
+];
 
 pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn HostCrypto) -> Result<Step, Code> {
     s.request_id = text(headers, "x-request-id").ok().flatten().unwrap_or_default().chars().take(128).collect();
@@ -240,7 +248,9 @@ fn reserve(headers: &Headers, edits: &mut Edits) {
         let ours = name.starts_with("x-partywall-") || name.starts_with("x-envoy-") || FORBIDDEN.contains(&name);
         // With underscores a header may be read as ours by a CGI-like upstream.
         let alias = name.contains('_') && name.replace('_', "-").starts_with("x-partywall-");
-        if ours || alias {
+        // By these Weaviate's modules would send what they embed, with the operator's key, to an address of the client's.
+        let elsewhere = name.starts_with("x-") && name.ends_with("-baseurl");
+        if ours || alias || elsewhere {
             edits.remove(name.to_owned());
         }
     }

@@ -54,12 +54,14 @@ fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Cod
     }
     let limits = route.surface.limits;
     let verify = rag::verifies(route, status);
-    // `location` says where a record now is by the database's own names.
-    let renamed = route.surface.rag.is_some() && text(headers, "location").is_ok_and(|there| there.is_some());
+    // They say where a record now is, and what was asked, by the database's own names.
+    let there = |name: &&str| headers.iter().any(|(known, _)| known == name.as_bytes());
+    let named: Vec<&str> = ["location", "content-location"].into_iter().filter(there).collect();
+    let database = route.surface.rag.is_some();
     let edits = || {
         let mut edits = Edits::none();
-        if renamed {
-            edits.remove("location");
+        if database {
+            named.iter().for_each(|name| edits.remove(*name));
         }
         edits
     };

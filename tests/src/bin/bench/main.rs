@@ -1,6 +1,7 @@
 //! Measures what the documentation claims, side by side in one run. One worker, interleaved rounds, medians with their range.
 //! The table goes to stdout, the figures to `target/bench/report.json`, progress to stderr. See `docs/benchmarks.md`.
 
+mod audit;
 mod corpus;
 mod cpu;
 mod load;
@@ -19,8 +20,14 @@ type Part = (&'static str, fn(&mut Report) -> Result<()>);
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [Part; 5] =
-        [("vm", vm::run), ("cpu", cpu::run), ("streams", streams::run), ("push", push::run), ("rag", rag::run)];
+    let parts: [Part; 6] = [
+        ("vm", vm::run),
+        ("cpu", cpu::run),
+        ("streams", streams::run),
+        ("push", push::run),
+        ("rag", rag::run),
+        ("audit", audit::run),
+    ];
     let mut report = Report::default();
     for (name, part) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

@@ -108,7 +108,9 @@ fn scores(context: &Context<'_>, body: &Value) -> Result<BTreeMap<String, f64>, 
     }
     let mut found: BTreeMap<String, f64> = BTreeMap::new();
     let all = json!({"match_all": {}});
-    if body.get("query").is_some() || body.get("knn").is_none() {
+    // As there, an empty list of neighbours is none.
+    let near = body.get("knn").is_some_and(|knn| knn.as_array().is_none_or(|all| !all.is_empty()));
+    if body.get("query").is_some() || !near {
         found.extend(by_query(context, body.get("query").unwrap_or(&all), None)?);
     }
     let searches = match &body["knn"] {

@@ -155,7 +155,13 @@ fn own_collection(place: &Place<'_>, value: &Value<'_>) -> Option<Vec<u8>> {
                 object.member("id", |out| write::string(out, &write_uuid(sealed)));
             }
             ("id", _) => return None,
-            (name, value) => object.raw(name, value.raw()),
+            // They grow with everybody's writes; clients need them to be numbers.
+            (name @ ("log_position" | "version"), _) => object.raw(name, b"0"),
+            (name @ ("configuration_json" | "schema" | "metadata" | "dimension" | "tenant"), value) => {
+                object.raw(name, value.raw());
+            }
+            // What is not known may count or name others' as well.
+            _ => {}
         }
     }
     object.end();
@@ -189,6 +195,20 @@ pub(super) fn collections(answer: &Answer<'_>) -> Result<Verified, Code> {
 /// How many collections are the tenant's.
 pub(super) fn count_collections(answer: &Answer<'_>) -> Result<Verified, Code> {
     Ok(Verified { body: Some(listed(answer)?.len().to_string().into_bytes()), ..Verified::default() })
+}
+
+/// Who asks, as far as the client may know: not which databases the proxy's own credential opens.
+pub(super) fn identity(answer: &Answer<'_>) -> Result<Verified, Code> {
+    let document = json::parse(answer.body).map_err(|_| Code::UpstreamMalformed)?;
+    let Value::Object(..) = document else { return Err(Code::UpstreamMalformed) };
+    let rag = answer.place.rag();
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    object.member("user_id", |out| write::string(out, answer.place.tenant.as_str()));
+    object.member("tenant", |out| write::string(out, &rag.chroma_tenant));
+    object.member("databases", |out| write::array(out, [rag.database.as_str()], write::string));
+    object.end();
+    Ok(Verified { body: Some(out), ..Verified::default() })
 }
 
 /// The database, under the name that the client used for it.

@@ -10,7 +10,13 @@ pub const TABLE: &[Endpoint] = &[
     Endpoint::get("chroma.heartbeat", "/api/v2/heartbeat", Pass, Scan, ""),
     Endpoint::get("chroma.version", "/api/v2/version", Pass, Scan, ""),
     Endpoint::get("chroma.preflight", "/api/v2/pre-flight-checks", Pass, Scan, "the clients' batch limits"),
-    Endpoint::get("chroma.identity", "/api/v2/auth/identity", Pass, Scan, ""),
+    Endpoint::get(
+        "chroma.identity",
+        "/api/v2/auth/identity",
+        Pass,
+        Verify(answers::identity),
+        "the tenant, and the configured database only",
+    ),
     Endpoint::get(
         "chroma.tenant",
         "/api/v2/tenants/{tenant}",

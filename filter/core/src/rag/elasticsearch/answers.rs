@@ -160,14 +160,16 @@ impl<'a> Check<'a> {
         for hit in list {
             kept.extend(self.hit(hit, about)?);
         }
-        let dropped = self.tally.dropped.saturating_sub(before);
+        let dropped = self.tally.dropped > before;
+        // Where one hit is foreign, the condition did not hold, and the total counts others that are on no page.
+        let seen = dropped.then_some(kept.len());
         let mut out = Vec::with_capacity(value.raw().len());
         let mut written = Object::begin(&mut out);
         for (key, value) in members(value)? {
             match (key.decode().as_ref(), value) {
-                ("total", _) => written.raw("total", &total(value, dropped)?),
+                ("total", _) => written.raw("total", &total(value, seen)?),
                 // It may be that of a hit that is gone.
-                ("max_score", Value::Number(_)) if dropped > 0 => written.raw("max_score", b"null"),
+                ("max_score", Value::Number(_)) if dropped => written.raw("max_score", b"null"),
                 ("max_score", Value::Number(_) | Value::Null) => written.raw("max_score", value.raw()),
                 ("hits", _) => written.member("hits", |out| {
                     write::array(out, &kept, |out, hit| out.extend_from_slice(hit));
@@ -297,21 +299,21 @@ impl<'a> Check<'a> {
     }
 }
 
-/// How many there are, without those that are gone.
-fn total(value: &Value<'_>, dropped: u64) -> Read<Vec<u8>> {
-    let less = |raw: &[u8]| -> Read<Vec<u8>> {
-        let number = std::str::from_utf8(raw).ok().and_then(|text| text.parse::<u64>().ok()).ok_or(MALFORMED)?;
-        Ok(number.saturating_sub(dropped).to_string().into_bytes())
+/// How many there are; or, where that cannot be believed, how many are `seen`.
+fn total(value: &Value<'_>, seen: Option<usize>) -> Read<Vec<u8>> {
+    let number = |raw: &[u8]| -> Read<Vec<u8>> {
+        std::str::from_utf8(raw).ok().and_then(|text| text.parse::<u64>().ok()).ok_or(MALFORMED)?;
+        Ok(seen.map_or_else(|| raw.to_vec(), |seen| seen.to_string().into_bytes()))
     };
     match value {
         Value::Number(raw) if raw.first() == Some(&b'-') => Ok(raw.to_vec()),
-        Value::Number(raw) => less(raw),
+        Value::Number(raw) => number(raw),
         Value::Object(members, _) => {
             let mut out = Vec::new();
             let mut written = Object::begin(&mut out);
             for (key, value) in members {
                 match (key.decode().as_ref(), value) {
-                    ("value", Value::Number(raw)) => written.raw("value", &less(raw)?),
+                    ("value", Value::Number(raw)) => written.raw("value", &number(raw)?),
                     ("relation", Value::String(..)) => written.raw("relation", value.raw()),
                     _ => return Err(MALFORMED),
                 }

@@ -33,6 +33,11 @@ pub(super) fn each(value: &Value<'_>, mut item: impl FnMut(&Value<'_>) -> Built)
     list(items.iter().map(item))
 }
 
+/// Refuses a list that is missing or empty: what the backend makes of nothing is its own.
+pub(super) fn some(list: Option<&Value<'_>>) -> Result<(), Code> {
+    list.and_then(Value::items).filter(|all| !all.is_empty()).map(|_| ()).ok_or(Code::FieldInvalid)
+}
+
 /// A list of parts.
 pub(super) fn list(parts: impl Iterator<Item = Built>) -> Built {
     let parts = parts.collect::<Result<Vec<_>, _>>()?;

@@ -101,6 +101,8 @@ const SETTINGS: &[&str] = &[
     "knn.algo_param.ef_search",
 ];
 
+const LONGEST: usize = 64;
+
 /// An allowed name, where the policy lets clients create.
 pub(super) fn create(ask: &Ask<'_>) -> Result<Rewritten, Code> {
     let place = ask.place()?;
@@ -125,6 +127,10 @@ pub(super) fn create(ask: &Ask<'_>) -> Result<Rewritten, Code> {
 fn check_settings(above: &str, value: &Value<'_>) -> Result<(), Code> {
     for (key, value) in object(value)? {
         let name = format!("{above}{}", key.decode());
+        // No setting is this long; and a name that grows level by level costs more than the body's size.
+        if name.len() > LONGEST {
+            return Err(Code::FieldUnknown);
+        }
         if matches!(value, Value::Object(..)) {
             check_settings(&format!("{name}."), value)?;
         } else if !SETTINGS.contains(&name.strip_prefix("index.").unwrap_or(&name)) {

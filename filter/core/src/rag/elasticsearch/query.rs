@@ -4,7 +4,7 @@
 //! join, a count over all documents) or find its candidates before any condition is asked. So every level is read, and only
 //! what is known passes.
 
-use super::build::{Built, Force, each, field, list, map, raw, scalar, wrap};
+use super::build::{Built, Force, each, field, list, map, raw, scalar, some, wrap};
 use super::query_table::{COMPOUND, Inside, LEAVES, Leaf, PLAIN};
 use crate::error::Code;
 use crate::json::Value;
@@ -47,9 +47,7 @@ impl Force<'_> {
             "pagination_depth" | "boost" | "_name" => scalar(value),
             _ => Err(Code::FieldUnknown),
         })?;
-        if find(object(hybrid)?, "queries").is_none() {
-            return Err(Code::FieldInvalid);
-        }
+        some(find(object(hybrid)?, "queries"))?;
         Ok(wrap("hybrid", &body))
     }
 

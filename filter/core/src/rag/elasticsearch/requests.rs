@@ -6,7 +6,7 @@ use super::source::{PARAMETERS, Source};
 use crate::error::Code;
 use crate::json::write::Object;
 use crate::json::{self, JsonError, Value};
-use crate::rag::document::{find, members, object};
+use crate::rag::document::{find, fits, members, object};
 use crate::rag::{Ask, Call, Memo, Rewritten};
 use crate::snapshot::wire::Strategy;
 
@@ -156,6 +156,7 @@ pub(super) fn msearch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
             out.extend_from_slice(&line);
             out.push(b'\n');
         }
+        fits(out.len(), ask.body)?;
     }
     let memo = Memo { names, ..Memo::default() };
     Ok(Rewritten { body: Some(out), path: Some(path(ask, None)?), memo, ..Rewritten::default() })

@@ -58,7 +58,8 @@ impl Force<'_> {
             Some(source) => source,
             None => Source::read(own)?,
         };
-        let searches = |name| find(members, name).is_some();
+        // An empty list of neighbours is no search at all: without a query beside it, the backend would find everything.
+        let searches = |name| find(members, name).is_some_and(|value| value.items().is_none_or(|all| !all.is_empty()));
         let mut out = Vec::with_capacity(256);
         let mut written = Object::begin(&mut out);
         // Beside `knn` or a retriever a query of ours alone would add every document to what they find.

@@ -4,7 +4,7 @@
 //! search itself. The backends write them in two ways: Elasticsearch `{"field":F,"query_vector":…}`, OpenSearch
 //! `{F:{"vector":…}}`.
 
-use super::build::{Built, Force, list, map, plain, raw, scalar, wrap};
+use super::build::{Built, Force, list, map, plain, raw, scalar, some, wrap};
 use crate::error::Code;
 use crate::json::Value;
 use crate::json::write::{self, Object};
@@ -122,8 +122,8 @@ impl Force<'_> {
             _ => return Err(Code::FieldUnknown),
         };
         // Without parts the backend would make some of its own.
-        if matches!(kind.as_ref(), "rrf" | "linear") && find(object(body)?, "retrievers").is_none() {
-            return Err(Code::FieldInvalid);
+        if matches!(kind.as_ref(), "rrf" | "linear") {
+            some(find(object(body)?, "retrievers"))?;
         }
         Ok(wrap(&kind, &built))
     }

@@ -239,7 +239,8 @@ fn write_params(out: &mut Vec<u8>, place: &Place<'_>, client: &Client, params: O
     }
     written.member(TENANT, |out| write::string(out, &place.namespace));
     written.end();
-    let known = |name: &String| members.iter().any(|(key, _)| key.decode() == name.as_str());
+    let names: BTreeSet<_> = members.iter().map(|(key, _)| key.decode()).collect();
+    let known = |name: &String| names.contains(name.as_str());
     if bad || !client.scoped.iter().chain(&client.plain).all(known) { Err(Code::FieldInvalid) } else { Ok(()) }
 }
 

@@ -1,7 +1,7 @@
 //! PostgREST, for tables with pgvector columns.
 //!
 //! - Conditions are joined by AND, so `KEY=eq.NAMESPACE` beside the client's holds whatever the client's say; every parameter
-//!   is read by PostgREST's grammar first ([`query`]).
+//!   is read by PostgREST's grammar first (`query`).
 //! - Rows are marked on their way in, `select` always has the marker, and every row of an answer is judged by it.
 //! - The schema is said by headers, which are always set.
 //!
@@ -30,6 +30,7 @@ pub const BACKEND: Backend = Backend {
     },
     limits: &[
         "Use it beside row-level security, not instead of it.",
+        "In which order the database tests conditions is its own affair: how long a client's takes (a regular expression's) may tell of rows that it does not get. Only row-level security holds that back.",
         "Keys cannot be scoped: the conflict of an insert (409) tells that a key exists, perhaps another tenant's. Make the primary key composite with the tenant's column. The error's details are withheld.",
         "Nearest-neighbour search needs a function (`/rpc`), and functions are refused: the filter cannot force what a function reads.",
         "Embedding, spreads, aggregates, orders by a relation, upserts, `PUT`, `on_conflict`, CSV and plans are refused; columns are named by ASCII letters, digits, `_` and `-`.",

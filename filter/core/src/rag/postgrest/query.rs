@@ -6,6 +6,7 @@
 //! PostgREST ignores a parameter that is none.
 
 use crate::error::Code;
+use std::collections::BTreeSet;
 
 const BAD: Code = Code::QueryForbidden;
 /// The deepest nesting of `and` and `or`.
@@ -251,7 +252,7 @@ pub(super) fn check_number(value: &str) -> Result<(), Code> {
 /// that has the marker's name without being it, and no name twice.
 pub(super) fn select(value: &str, marker: &str) -> Result<String, Code> {
     let mut cursor = Cursor { rest: value };
-    let (mut names, mut star, mut plain, mut there): (Vec<&str>, bool, bool, bool) = (Vec::new(), false, false, false);
+    let (mut names, mut star, mut plain, mut there) = (BTreeSet::new(), false, false, false);
     loop {
         cursor.space();
         if cursor.eat("*") {
@@ -287,10 +288,9 @@ pub(super) fn select(value: &str, marker: &str) -> Result<String, Code> {
                 there = true;
             }
             plain |= bare;
-            if names.contains(&name) {
+            if !names.insert(name) {
                 return Err(BAD);
             }
-            names.push(name);
         }
         cursor.space();
         if !cursor.eat(",") {

@@ -3,7 +3,7 @@
 use super::{Own, path, updates, writes};
 use crate::error::Code;
 use crate::json::{Str, Value};
-use crate::rag::document::{find, members, object};
+use crate::rag::document::{find, fits, members, object};
 use crate::rag::{Ask, Call, Memo, Rewritten};
 
 type Members<'a> = [(Str<'a>, Value<'a>)];
@@ -125,6 +125,7 @@ pub(super) fn batch(ask: &Ask<'_>) -> Result<Rewritten, Code> {
         };
         names.push(bodies.len().to_string());
         append(&mut out, &name, bodies);
+        fits(out.len(), ask.body)?;
     }
     out.extend_from_slice(b"]}");
     let memo = Memo { names, ..Memo::default() };

@@ -6,7 +6,7 @@ use super::{Own, path, vectors};
 use crate::error::Code;
 use crate::json::write::{self, Object};
 use crate::json::{Str, Value};
-use crate::rag::document::{find, members, object, only};
+use crate::rag::document::{find, fits, members, object, only};
 use crate::rag::{Ask, Memo, Rewritten};
 
 /// A kind of search: the fields that it takes besides [`COMMON`].
@@ -86,6 +86,7 @@ fn batch(ask: &Ask<'_>, kind: &Kind) -> Result<Rewritten, Code> {
             out.push(b',');
         }
         names.push(if rewrite(&mut out, &own, members)? { HIDDEN } else { SHOWN }.to_owned());
+        fits(out.len(), ask.body)?;
     }
     out.extend_from_slice(b"]}");
     let memo = Memo { names, ..Memo::default() };
