@@ -78,3 +78,27 @@ fn description(message: &Message) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Alert;
+
+    #[test]
+    fn an_alert_that_comes_late_is_active_still() {
+        let alert: Alert = serde_json::from_value(json!({"sequence": 3, "first_at": 1000, "last_at": 2000, "kind": "namespace_mismatch",
+            "severity": "high", "key": "k", "tenant": "acme", "surface": null, "request_id": "r", "summary": "s", "count": 4}))
+        .unwrap();
+        let message = Message { reason: Reason::Summary, alert, more: Vec::new() };
+        let now = 80_000;
+        let sent: Value = serde_json::from_str(&body(&message, "https://wall", 600, now)).unwrap();
+        assert_eq!(sent[0]["startsAt"], "1970-01-01T00:16:40Z");
+        assert_eq!(sent[0]["endsAt"], time(now + 660));
+        assert_eq!(sent[0]["generatorURL"], "https://wall/v1/alerts?since=2");
+        let labels = json!({"alertname": "PartywallNamespaceMismatch", "kind": "namespace_mismatch", "tenant": "acme",
+            "severity": "high", "service": "partywall", "key": "k"});
+        assert_eq!(sent[0]["labels"], labels, "labels without a value are left out");
+        let text = sent[0]["annotations"]["description"].as_str().unwrap();
+        assert_eq!(text, "s (4 times from 1970-01-01T00:16:40Z to 1970-01-01T00:33:20Z)");
+    }
+}
