@@ -10,7 +10,7 @@ use crate::state::{App, PlaceReceipt, Receipt, Step, StepStatus, Unsearched, now
 use anyhow::{Context, Result, anyhow, bail};
 use partywall_core::snapshot::wire::SurfaceKind;
 use partywall_core::tenant::TenantId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How long workers may take to enforce the lock.
@@ -34,7 +34,9 @@ pub fn resume(app: &Shared) {
 pub fn start(app: &Shared, tenant: TenantId) {
     let app = Shared::clone(app);
     tokio::spawn(async move {
-        if let Err(error) = run(&app, &tenant).await {
+        let (shared, whose) = (Shared::clone(&app), tenant.clone());
+        let ran = tokio::spawn(async move { run(&shared, &whose).await }).await;
+        if let Err(error) = ran.unwrap_or_else(|broken| Err(anyhow!("it broke off: {broken}"))) {
             let why = format!("{error:#}");
             tracing::error!(%tenant, why, "the offboarding failed; the tenant stays locked");
             let noted = app.note_offboarding(&tenant, |offboarding| {
@@ -81,18 +83,22 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
     // What an earlier policy, or one that was forced, has left behind. A database that is gone for good must not hold the end up.
     let reach = compiled.as_ref().map(|compiled| compiled.reach.as_slice()).unwrap_or_default();
     let is_tenant = |id: &TenantId| app.read(|model| model.tenants.contains_key(id));
-    let mut unsearched = Vec::new();
+    let mut unsearched: Vec<Unsearched> = Vec::new();
+    let mut silent: BTreeMap<Option<&str>, String> = BTreeMap::new();
     for site in &backends::earlier_sites(&former, reach, tenant)? {
         for collection in site.physical() {
             if !searched.insert(identity(site, &collection)) {
                 continue;
             }
             note(app, tenant, &format!("delete {}/{collection} of an earlier policy", site.surface))?;
+            let url = site.reach.as_ref().map(|(url, _)| url.as_str());
             let outdated = compiled.as_ref().and_then(|now| backends::outdated(site, now, is_tenant));
-            let emptied = match (outdated, site.database()) {
-                (Some(why), _) => Err(anyhow!(why)),
-                (None, Ok(database)) => empty(app, site, &database, &collection).await,
-                (None, Err(error)) => Err(error),
+            let emptied = match (outdated, silent.get(&url), site.database()) {
+                (Some(why), ..) => Err(anyhow!(why)),
+                // It is not waited for twice.
+                (None, Some(why), _) => Err(anyhow!(why.clone())),
+                (None, None, Ok(database)) => empty(app, site, &database, &collection).await,
+                (None, None, Err(error)) => Err(error),
             };
             match emptied {
                 Ok(place) => {
@@ -104,6 +110,9 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
                 }
                 Err(error) => {
                     let why = format!("{error:#}");
+                    if why.contains("cannot be reached") {
+                        silent.insert(url, why.clone());
+                    }
                     done(app, tenant, format!("NOT searched: {why}"))?;
                     unsearched.push(Unsearched {
                         surface: site.surface.clone(),

@@ -381,6 +381,11 @@ fn what_a_failed_attempt_deleted_is_in_the_receipt() {
     let (ok, out) = stack.cli(&["tenant", "offboard", "acme"]).unwrap();
     assert!(ok, "{out}");
     assert_eq!(receipt(&stack)["places"][0]["found"], 3);
+    // Asked again by accident, it finds nothing; the receipt that says what was deleted is still there.
+    assert!(stack.cli(&["tenant", "offboard", "acme"]).unwrap().0);
+    let kept = stack.api("GET", "/v1/tenants/acme/offboarding", None).unwrap();
+    let found = |receipt: &Value| receipt["receipt"]["places"][0]["found"].clone();
+    assert_eq!((found(&kept["receipt"]), found(&kept["earlier"][0])), (json!(0), json!(3)));
 }
 
 #[test]
@@ -442,4 +447,59 @@ fn after_a_restart_filters_that_were_not_heard_of_yet_count() {
     let (ok, out) = stack.cli(&["tenant", "offboard", "acme", "--watch"]).unwrap();
     assert!(ok && out.contains("1 proxy workers"), "{out}");
     assert_eq!(qdrant.points("docs").len(), 2);
+}
+
+#[test]
+fn what_the_tenant_has_written_since_wins() {
+    let adopt = |kind: SurfaceKind, fake: &Fake| {
+        let name = Kind::of(kind).name;
+        let stack = stack(&format!("backends-since-{name}"), &policy(kind, Strategy::Namespace, &at(fake)));
+        let (ok, out) = stack.cli(&["adopt", "--tenant", "acme", "--surface", name, "--collection", "docs"]).unwrap();
+        assert!(ok && out.contains("2 are stamped"), "{name}: {out}");
+    };
+    let acme = partywall_tests::rag::acme();
+    let (fake, qdrant) = Qdrant::start(&["docs"]);
+    let (scoped, _) = partywall_core::rag::qdrant::scoped_id(&acme, "7").unwrap();
+    qdrant.put("docs", &json!(scoped), json!({"tenant_id": "t_acme", "v": "new"}), json!([1, 0, 0]));
+    for id in [7, 8] {
+        qdrant.put("docs", &json!(id), json!({"v": "old"}), json!([1, 0, 0]));
+    }
+    adopt(SurfaceKind::Qdrant, &fake);
+    let mut left: Vec<Value> = qdrant.points("docs").values().map(|point| point.payload["v"].clone()).collect();
+    left.sort_by_key(Value::to_string);
+    assert_eq!(left, ["new", "old"]);
+
+    let pinecone = Pinecone::default();
+    pinecone.put("t_acme", "a", &[1.0, 0.0, 0.0], &json!({"tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        pinecone.put("", id, &[1.0, 0.0, 0.0], &json!({"v": "old"}));
+    }
+    adopt(SurfaceKind::Pinecone, &pinecone.serve());
+    {
+        let all = pinecone.records();
+        let own: Vec<&Value> = all["t_acme"].values().map(|record| &record.metadata["v"]).collect();
+        assert_eq!((own, all[""].len()), (vec![&json!("new"), &json!("old")], 0));
+    }
+
+    let milvus = Milvus::with(&["docs"]);
+    milvus.put("default", "docs", &json!({"id": "acme:a", "tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        milvus.put("default", "docs", &json!({"id": id, "v": "old"}));
+    }
+    let server = milvus.clone();
+    adopt(SurfaceKind::Milvus, &Fake::start(move |request| server.answer(request)));
+    let rows: Vec<(Value, Value)> =
+        milvus.rows("default", "docs").iter().map(|row| (row["id"].clone(), row["v"].clone())).collect();
+    assert_eq!(rows, [(json!("acme:a"), json!("new")), (json!("acme:b"), json!("old"))]);
+
+    let server = Elastic::elasticsearch();
+    let fake = elastic(&server, "keyword");
+    server.put("docs", "acme:a", json!({"tenant_id": "t_acme", "v": "new"}));
+    for id in ["a", "b"] {
+        server.put("docs", id, json!({"v": "old"}));
+    }
+    adopt(SurfaceKind::Elasticsearch, &fake);
+    let found: Vec<(String, Value)> =
+        server.documents("docs").into_iter().map(|(id, doc)| (id, doc["v"].clone())).collect();
+    assert_eq!(found, [("acme:a".to_owned(), json!("new")), ("acme:b".to_owned(), json!("old"))]);
 }

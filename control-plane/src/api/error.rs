@@ -55,6 +55,7 @@ impl From<anyhow::Error> for Problem {
                     | "tenant_in_use"
                     | "tenant_offboarding"
                     | "offboarding_running"
+                    | "adoption_running"
                     | "place_not_empty"
                     | "last_admin" => 409,
                     _ => 422,

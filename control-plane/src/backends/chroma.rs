@@ -127,7 +127,8 @@ impl Database<'_> {
                     old.iter().map(|id| format!("{}{}", self.prefix(), id.as_str().unwrap_or_default())).collect();
                 let body = json!({"ids": new, "metadatas": stamped, "documents": column("documents")?,
                     "embeddings": column("embeddings")?, "uris": column("uris")?});
-                self.must(Method::POST, &self.chroma_path(&format!("/{target}/upsert")), Some(&body)).await?;
+                // `add` leaves a record as it is that the tenant has under that id by now.
+                self.must(Method::POST, &self.chroma_path(&format!("/{target}/add")), Some(&body)).await?;
                 // Only once the new ones are there.
                 let body = json!({"ids": old});
                 self.must(Method::POST, &self.chroma_path(&format!("/{id}/delete")), Some(&body)).await?;

@@ -91,16 +91,27 @@ impl Database<'_> {
                 for row in &free {
                     let mut row = (*row).clone();
                     let id = row[&self.site.id_field].as_str().context("only records with text keys can be adopted")?;
-                    old.push(id.to_owned());
+                    old.push(json!(id));
                     row[&self.site.id_field] = json!(format!("{}{id}", self.prefix()));
                     row[&self.site.key] = json!(self.site.namespace);
                     stamped.push(row);
                 }
-                self.milvus("entities/upsert", collection, json!({"data": stamped}))
-                    .await?
-                    .context("there is no target")?;
-                let quoted: Vec<String> = old.iter().map(|id| json!(id).to_string()).collect();
-                let gone = format!("{} in [{}]", self.site.id_field, quoted.join(", "));
+                // What the tenant has under a key by now is the later record.
+                let key = &self.site.id_field;
+                let among = |ids: &[Value]| {
+                    let quoted: Vec<String> = ids.iter().map(Value::to_string).collect();
+                    format!("{key} in [{}]", quoted.join(", "))
+                };
+                let new: Vec<Value> = stamped.iter().map(|row| row[key].clone()).collect();
+                let more =
+                    json!({"filter": among(&new), "outputFields": [key], "limit": PAGE, "consistencyLevel": "Strong"});
+                let known = self.milvus("entities/query", collection, more).await?.context("there is no target")?;
+                let known = list(&known, "/data")?;
+                stamped.retain(|row| !known.iter().any(|known| known[key] == row[key]));
+                if !stamped.is_empty() {
+                    self.milvus("entities/upsert", collection, json!({"data": stamped})).await?;
+                }
+                let gone = among(&old);
                 self.milvus("entities/delete", from, json!({"filter": gone})).await?;
             }
             progress(&done);

@@ -177,7 +177,7 @@ impl Site {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(120))
+            .timeout(Duration::from_secs(if self.earlier { 20 } else { 120 }))
             .build()?;
         Ok(Database { site: self, url, credential: credential.as_ref(), http })
     }
@@ -261,7 +261,8 @@ impl Database<'_> {
     }
 
     /// Stamps the tenant's marker on records of `from` that carry none and fit `filter` (the database's own filter), and puts them
-    /// where the tenant's records of `collection` are. A dry run only counts. Can be repeated.
+    /// where the tenant's records of `collection` are. Where the tenant has a record of the same id by now, that is the later one, and
+    /// stays. A dry run only counts. Can be repeated.
     ///
     /// # Errors
     /// When the database cannot be reached or refuses, or there is no way to do it there.

@@ -1,7 +1,7 @@
 //! Pinecone: a namespace is a place of its own, so deleting one is deleting all that is in it.
 
 use super::{Adopted, Database, Progress, escape, list};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,13 @@ impl Database<'_> {
         let path = format!("/vectors/list?namespace={}&limit=100", escape(&self.site.namespace));
         let listed = self.ask(Method::GET, &path, None).await?.unwrap_or_default();
         Ok(counted.max(listed["vectors"].as_array().map_or(0, |ids| ids.len() as u64)))
+    }
+
+    async fn pinecone_fetch(&self, ids: &[&str], namespace: &str) -> Result<Map<String, Value>> {
+        let query: Vec<String> = ids.iter().map(|id| format!("ids={}", escape(id))).collect();
+        let path = format!("/vectors/fetch?{}&namespace={}", query.join("&"), escape(namespace));
+        let fetched = self.must(Method::GET, &path, None).await?;
+        fetched["vectors"].as_object().cloned().context("the database's answer has no vectors")
     }
 
     /// From another namespace (`from`; the default one has the empty name) into the tenant's.
@@ -49,10 +56,7 @@ impl Database<'_> {
             let ids: Vec<&str> = list(&page, "/vectors")?.iter().filter_map(|vector| vector["id"].as_str()).collect();
             done.seen += ids.len() as u64;
             if !ids.is_empty() {
-                let query: Vec<String> = ids.iter().map(|id| format!("ids={}", escape(id))).collect();
-                let path = format!("/vectors/fetch?{}&namespace={}", query.join("&"), escape(from));
-                let fetched = self.must(Method::GET, &path, None).await?;
-                let vectors = fetched["vectors"].as_object().cloned().unwrap_or_default();
+                let vectors = self.pinecone_fetch(&ids, from).await?;
                 let free: Vec<&Value> =
                     vectors.values().filter(|vector| vector["metadata"].get(&self.site.key).is_none()).collect();
                 done.marked += (vectors.len() - free.len()) as u64;
@@ -69,8 +73,14 @@ impl Database<'_> {
                             vector
                         })
                         .collect();
-                    let body = json!({"vectors": stamped, "namespace": self.site.namespace});
-                    self.must(Method::POST, "/vectors/upsert", Some(&body)).await?;
+                    // What the tenant has under an id by now is the later record.
+                    let own = self.pinecone_fetch(&ids, &self.site.namespace).await?;
+                    let fresh = |vector: &&Value| vector["id"].as_str().is_none_or(|id| !own.contains_key(id));
+                    let stamped: Vec<&Value> = stamped.iter().filter(fresh).collect();
+                    if !stamped.is_empty() {
+                        let body = json!({"vectors": stamped, "namespace": self.site.namespace});
+                        self.must(Method::POST, "/vectors/upsert", Some(&body)).await?;
+                    }
                     let old: Vec<&Value> = free.iter().map(|vector| &vector["id"]).collect();
                     self.must(Method::POST, "/vectors/delete", Some(&json!({"ids": old, "namespace": from}))).await?;
                 }

@@ -71,8 +71,16 @@ impl Database<'_> {
                     }
                     stamped.push(json!({"id": id, "vector": point["vector"], "payload": payload}));
                 }
-                let body = json!({"points": stamped});
-                self.must(Method::PUT, &format!("/collections/{target}/points?wait=true"), Some(&body)).await?;
+                // What the tenant has under an id by now is the later record.
+                let ids: Vec<&Value> = stamped.iter().map(|point| &point["id"]).collect();
+                let body = json!({"ids": ids, "with_payload": false, "with_vector": false});
+                let known = self.must(Method::POST, &format!("/collections/{target}/points"), Some(&body)).await?;
+                let known = list(&known, "/result")?;
+                stamped.retain(|point| !known.iter().any(|known| known["id"] == point["id"]));
+                if !stamped.is_empty() {
+                    let body = json!({"points": stamped});
+                    self.must(Method::PUT, &format!("/collections/{target}/points?wait=true"), Some(&body)).await?;
+                }
                 let old: Vec<&Value> = free.iter().map(|point| &point["id"]).collect();
                 let path = format!("/collections/{source}/points/delete?wait=true");
                 self.must(Method::POST, &path, Some(&json!({"points": old}))).await?;

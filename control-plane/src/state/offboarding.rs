@@ -38,6 +38,10 @@ pub struct Offboarding {
     /// The receipt, once done.
     #[schema(value_type = Option<Object>)]
     pub receipt: Option<SignedReceipt>,
+    /// The receipts of earlier times, oldest first.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub earlier: Vec<SignedReceipt>,
 }
 
 /// One step.
@@ -225,6 +229,10 @@ impl App {
                     steps: Vec::new(),
                     found: failed.map(|failed| failed.found.clone()).unwrap_or_default(),
                     receipt: None,
+                    earlier: known
+                        .iter()
+                        .flat_map(|known| known.earlier.iter().chain(&known.receipt).cloned())
+                        .collect(),
                 };
                 match model.tenants.get(tenant) {
                     Some(record) => {

@@ -69,8 +69,10 @@ pub(super) fn name((surface, tenant, hour): &Key) -> String {
 }
 
 pub(super) fn parse(name: &str) -> Option<Key> {
-    let mut parts = name.split('/');
-    Some((parts.next()?.to_owned(), parts.next()?.to_owned(), parts.next()?.parse().ok()?))
+    // A surface's name may have slashes, the others have none.
+    let mut parts = name.rsplitn(3, '/');
+    let (hour, tenant) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
+    Some((parts.next()?.to_owned(), tenant, hour))
 }
 
 /// Counts decisions on top of what is known. More foreign results than `threshold` in an hour raise one alert for that hour.
