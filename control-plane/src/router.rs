@@ -1,6 +1,6 @@
 //! All routes. The OpenAPI document is made from the same list, so they cannot disagree.
 
-use crate::api::{Shared, audits, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
+use crate::api::{Shared, alerts, audits, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -37,6 +37,8 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::feed))
         .routes(routes!(rag::namespaces))
         .routes(routes!(rag::alerts))
+        .routes(routes!(alerts::receivers))
+        .routes(routes!(alerts::test))
         .routes(routes!(rag::offboard, rag::offboarding))
         .routes(routes!(rag::offboardings))
         .routes(routes!(rag::adopt))

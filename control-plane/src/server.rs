@@ -100,6 +100,9 @@ pub async fn serve(config: Config) -> Result<()> {
     tokio::spawn(stop(handle.clone()));
     tokio::spawn(refresh(app.clone()));
     crate::shared::follow::start(&app);
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let _ = app.address.set(format!("{scheme}://{address}"));
+    tokio::spawn(crate::alerting::run(app.clone()));
     crate::offboard::resume(&app);
     crate::audit::resume(&app);
     tokio::spawn(crate::audit::schedule(app.clone()));

@@ -1,7 +1,7 @@
 //! Health, readiness, metrics, status.
 
 use super::{Security, Shared};
-use crate::state::StoreStatus;
+use crate::state::{StoreStatus, now_ms};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -80,6 +80,8 @@ pub async fn metrics(State(app): State<Shared>) -> String {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let revision = i64::try_from(app.subscribe().borrow().revision).unwrap_or(i64::MAX);
     let (tenants, fingerprints) = app.read(|model| (model.tenants.len(), model.fingerprints.len()));
+    let (pending, oldest) = app.waiting();
+    let oldest = oldest.map_or(0, |at| now_ms().saturating_sub(at) / 1000);
     let store = app.store_status();
     let store_revision = store.revision.map_or(0, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
     app.metrics.render(&[
@@ -89,6 +91,12 @@ pub async fn metrics(State(app): State<Shared>) -> String {
             i64::from(store.state == "ok"),
         ),
         ("fingerprint_store_revision", "The shared store's revision that is enforced; 0 when embedded", store_revision),
+        ("alerts_pending", "Messages about alerts that wait for their receivers", number(pending)),
+        (
+            "alerts_oldest_pending_seconds",
+            "How long the oldest of them has waited",
+            i64::try_from(oldest).unwrap_or(i64::MAX),
+        ),
         ("revision", "The revision in force", revision),
         ("tenants", "Tenants known", number(tenants)),
         ("fingerprints", "Fingerprints kept", number(fingerprints)),

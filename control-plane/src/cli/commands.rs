@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::{
     Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, StoreCommand, TenantCommand,
-    TokenCommand, audit, output, rag,
+    TokenCommand, alerts, audit, output, rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};
@@ -83,7 +83,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Events(command) => events(client, command, json).await?,
         Command::Token(command) => token(client, command, json).await?,
         Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
-        Command::Alerts { tenant, limit } => rag::alerts(client, tenant, limit, json).await?,
+        Command::Alerts(command) => alerts::run(client, command, json).await?,
         Command::Audit(command) => audit::run(client, command, json).await?,
         Command::Adopt(arguments) => rag::adopt(client, arguments, json).await?,
         Command::Receipt(ReceiptCommand::Show { id }) => rag::receipt(client, &id, json).await?,

@@ -1,5 +1,6 @@
 //! The command line: `serve` runs the control plane, everything else talks to it over the wire.
 
+mod alerts;
 mod audit;
 mod client;
 mod commands;
@@ -72,15 +73,8 @@ enum Command {
         #[arg(long, default_value_t = 24)]
         hours: u64,
     },
-    /// Recent alerts, newest first.
-    Alerts {
-        /// Only this tenant's.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
+    /// Recent alerts, newest first; who is told of them; a test.
+    Alerts(#[command(flatten)] alerts::Alerts),
     /// Stamps a tenant's marker on records that were in a database before Partywall.
     Adopt(#[command(flatten)] AdoptArguments),
     /// Isolation audits: canaries of each tenant, looked for from every other one.

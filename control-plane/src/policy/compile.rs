@@ -71,7 +71,12 @@ fn resolve(secret: &Secret) -> Result<String, String> {
     pick(&secret.secret, &secret.secret_env, &secret.secret_file, "secret")
 }
 
-fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
+pub(super) fn pick(
+    value: &Option<String>,
+    env: &Option<String>,
+    file: &Option<String>,
+    name: &str,
+) -> Result<String, String> {
     match (value, env, file) {
         (Some(value), None, None) => Ok(value.clone()),
         (None, Some(env), None) => {
@@ -112,6 +117,9 @@ pub struct Compiled {
     /// Whether fingerprints are kept in the Redis that the control plane was given.
     #[serde(default)]
     pub redis: bool,
+    /// Who is told of alerts, and how often.
+    #[serde(default)]
+    pub alerts: super::Alerting,
     /// The isolation audit.
     #[serde(default)]
     pub audit: Option<Audit>,
@@ -267,6 +275,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
     Ok(Compiled {
+        alerts: super::alerts::compile(&policy.alerts)?,
         content,
         fetched,
         max_age_s: policy.snapshot.max_age,

@@ -17,6 +17,8 @@ pub struct Policy {
     pub tenants: Vec<TenantPolicy>,
     #[serde(default)]
     pub snapshot: SnapshotPolicy,
+    #[serde(default)]
+    pub alerts: super::alerts::AlertsPolicy,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -5,10 +5,12 @@ mod access;
 mod alerts;
 mod audits;
 mod delta;
+mod desk;
 mod fingerprints;
 mod fleet;
 mod health;
 mod offboarding;
+mod outbox;
 mod policies;
 mod records;
 mod revisions;
@@ -16,9 +18,10 @@ mod sharing;
 mod statistics;
 mod tenants;
 
-pub use alerts::Alert;
+pub use alerts::{Alert, KINDS as ALERT_KINDS};
 pub use health::StoreStatus;
 pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
+pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
@@ -36,9 +39,9 @@ use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// What only writers touch.
 #[derive(Default)]
@@ -95,7 +98,11 @@ pub struct App {
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
-    alerts: Mutex<VecDeque<Alert>>,
+    desk: Mutex<desk::Desk>,
+    /// Something waits that may leave.
+    pub alerts_changed: Notify,
+    /// Where the server listens, once it does.
+    pub address: OnceLock<String>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
     audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
     /// Adoptions that are going on: surface and tenant.
@@ -126,6 +133,12 @@ pub fn refused(code: &'static str, message: impl Into<String>) -> anyhow::Error 
 /// Unix time in seconds.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -180,6 +193,9 @@ impl App {
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let mut desk = desk::Desk::open(alerts, now_ms());
+        desk.outbox = store.numbered("outbox")?.into_iter().collect();
+        desk.receivers = store.named("receiver")?.into_iter().collect();
         let audits = store.named("audit")?.into_iter().collect();
         let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
@@ -201,7 +217,9 @@ impl App {
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
-            alerts: Mutex::new(alerts),
+            desk: Mutex::new(desk),
+            alerts_changed: Notify::new(),
+            address: OnceLock::new(),
             offboardings: Mutex::new(offboardings),
             audits: Mutex::new(audits),
             adoptions: Mutex::default(),

@@ -111,7 +111,7 @@ impl App {
             if idle {
                 return Ok(result);
             }
-            self.standing()?;
+            self.writable()?;
             match self.told(remote.commit(Some(&seen), &delta, token))? {
                 Written::Done(position) => {
                     lock(&self.health).takes();
@@ -133,7 +133,7 @@ impl App {
     }
 
     /// Refuses while the store is not what it was.
-    fn standing(&self) -> Result<()> {
+    fn writable(&self) -> Result<()> {
         match lock(&self.health).diverged() {
             Some(why) => Err(unavailable(&format!("the store has changed behind our back: {why}. {DIVERGED}"))),
             None => Ok(()),
@@ -154,7 +154,7 @@ impl App {
                 }
                 Since::Diverged(why) => {
                     lock(&self.health).diverges(&why);
-                    self.standing()?;
+                    self.writable()?;
                 }
                 Since::Reload => self.take_over(&remote.whole(connection)?)?,
                 Since::Changes(entries) => {
