@@ -37,6 +37,8 @@ pub struct Manifest {
     pub revision: u64,
     /// Seconds for which the snapshot may be used after the last verified answer.
     pub max_age_s: u64,
+    /// What the content is called; the next poll repeats it, so that another control plane knows whether it says the same.
+    pub tag: String,
     /// The content, or `null` when the poller already has this revision.
     pub content: Option<Content>,
 }
