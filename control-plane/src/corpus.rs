@@ -5,6 +5,7 @@
 
 use partywall_core::phrase::{ByHash, Chosen, Phrase};
 use partywall_core::tenant::TenantId;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A tenant's number in here.
@@ -42,10 +43,22 @@ pub struct Changes {
     pub off: Vec<u64>,
 }
 
+/// What stands for a tenant, the same in every control plane.
+fn mark(tenant: &TenantId) -> u128 {
+    let digest = Sha256::digest(tenant.as_str());
+    u128::from_be_bytes(std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0)))
+}
+
+/// A phrase's part in the sum.
+fn weight(tenants: &[(TenantId, u128)], id: u64, owner: Owner) -> u128 {
+    tenants.get(owner as usize).map_or(0, |(_, mark)| (mark | 1).wrapping_mul(u128::from(id) + 1))
+}
+
 /// Everything that tenants have written.
 #[derive(Default)]
 pub struct Corpus {
-    tenants: Vec<TenantId>,
+    /// With a number that stands for each of them everywhere.
+    tenants: Vec<(TenantId, u128)>,
     numbers: HashMap<TenantId, Owner>,
     documents: BTreeMap<(TenantId, String), Document>,
     /// Who wrote a run of words, and how often.
@@ -55,6 +68,8 @@ pub struct Corpus {
     common: HashSet<u64>,
     touched: Vec<u64>,
     in_force: u64,
+    /// Stands for all phrases in force and their owners.
+    sum: u128,
 }
 
 impl Corpus {
@@ -64,14 +79,14 @@ impl Corpus {
             return *number;
         }
         let number = Owner::try_from(self.tenants.len()).unwrap_or(SEVERAL - 1);
-        self.tenants.push(tenant.clone());
+        self.tenants.push((tenant.clone(), mark(tenant)));
         self.numbers.insert(tenant.clone(), number);
         number
     }
 
     /// The tenant of a number.
     pub fn tenant(&self, owner: Owner) -> Option<&TenantId> {
-        self.tenants.get(owner as usize)
+        self.tenants.get(owner as usize).map(|(tenant, _)| tenant)
     }
 
     /// A phrase by its id.
@@ -88,6 +103,11 @@ impl Corpus {
     /// How many phrases are in force.
     pub fn in_force(&self) -> u64 {
         self.in_force
+    }
+
+    /// What stands for all phrases in force and their owners, in whatever order they came.
+    pub fn sum(&self) -> u128 {
+        self.sum
     }
 
     /// How many runs of words are common language.
@@ -198,12 +218,14 @@ impl Corpus {
             let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
             let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains(&id));
             if owner != choice.published {
-                if choice.published.is_some() {
+                if let Some(former) = choice.published {
                     changes.off.push(id);
+                    self.sum = self.sum.wrapping_sub(weight(&self.tenants, id, former));
                     self.in_force = self.in_force.saturating_sub(1);
                 }
                 if let Some(owner) = owner {
                     changes.on.push((id, owner));
+                    self.sum = self.sum.wrapping_add(weight(&self.tenants, id, owner));
                     self.in_force += 1;
                 }
                 choice.published = owner;

@@ -13,12 +13,15 @@ pub struct Metrics {
     decisions: Family<Vec<(String, String)>, Counter>,
     alerts: Family<Vec<(String, String)>, Counter>,
     results: Family<Vec<(String, String)>, Counter>,
+    deliveries: Family<Vec<(String, String)>, Counter>,
     /// Records that fell out of the ring.
     pub events_dropped: Counter,
     /// Fetches of keys that failed.
     pub jwks_failures: Counter,
     /// Polls answered.
     pub polls: Counter,
+    /// Changes of fingerprints that the shared store did not take.
+    pub store_refusals: Counter,
 }
 
 impl Metrics {
@@ -50,15 +53,27 @@ impl Metrics {
         self.alerts.get_or_create(&vec![("kind".to_owned(), kind.to_owned())]).inc();
     }
 
+    /// Counts what became of a try to tell a receiver of an alert.
+    pub fn delivery(&self, receiver: &str, result: &str) {
+        let labels = vec![("receiver".to_owned(), receiver.to_owned()), ("result".to_owned(), result.to_owned())];
+        self.deliveries.get_or_create(&labels).inc();
+    }
+
     /// The exposition text. `gauges` are read at this moment.
     pub fn render(&self, gauges: &[(&str, &str, i64)]) -> String {
         let mut registry = Registry::with_prefix("partywall");
         registry.register("decisions", "Decision records received", self.decisions.clone());
         registry.register("alerts", "Alerts, by kind", self.alerts.clone());
+        registry.register("alert_deliveries", "Tries to tell receivers of alerts", self.deliveries.clone());
         registry.register("results", "Results of retrievals, by whose they are", self.results.clone());
         registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
         registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
         registry.register("polls", "Snapshot polls answered", self.polls.clone());
+        registry.register(
+            "fingerprint_store_refusals",
+            "Changes of fingerprints that the shared store did not take",
+            self.store_refusals.clone(),
+        );
         for (name, help, value) in gauges {
             let gauge = Gauge::<i64>::default();
             gauge.set(*value);

@@ -1,6 +1,8 @@
 //! All routes. The OpenAPI document is made from the same list, so they cannot disagree.
 
-use crate::api::{Shared, audits, documents, events, fingerprints, health, policy, rag, snapshot, tenants, tokens};
+use crate::api::{
+    Shared, alerts, audits, documents, events, fingerprints, health, policy, rag, snapshot, tenants, tokens,
+};
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -25,6 +27,9 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(fingerprints::show, fingerprints::remove))
         .routes(routes!(documents::explain))
         .routes(routes!(documents::rotate))
+        .routes(routes!(fingerprints::store))
+        .routes(routes!(fingerprints::restore))
+        .routes(routes!(fingerprints::accept))
         .routes(routes!(policy::current, policy::apply))
         .routes(routes!(policy::validate))
         .routes(routes!(policy::history))
@@ -36,6 +41,8 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::feed))
         .routes(routes!(rag::namespaces))
         .routes(routes!(rag::alerts))
+        .routes(routes!(alerts::receivers))
+        .routes(routes!(alerts::test))
         .routes(routes!(rag::offboard, rag::offboarding))
         .routes(routes!(rag::offboardings))
         .routes(routes!(rag::adopt))

@@ -48,6 +48,19 @@ impl Segments {
         Ok(segments)
     }
 
+    /// Everything anew, in `base`: ids may mean something else than before. What is being fetched stays available.
+    ///
+    /// # Errors
+    /// When a fingerprint cannot be compiled.
+    pub fn rebuild(&self, all: &BTreeMap<u64, Entry>) -> Result<Self, CompileError> {
+        let mut next = Self::build(all)?;
+        next.retired = self.retired.clone();
+        for (segment, blob) in [&self.base, &self.mid, &self.tip].into_iter().filter_map(|tier| tier.segment.as_ref()) {
+            next.retired.insert(segment.digest.clone(), (Arc::clone(blob), Instant::now()));
+        }
+        Ok(next)
+    }
+
     /// Takes a change in: `all` is what holds after it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `partywall serve`.
 
 use crate::api::Shared;
+use crate::shared::Remote;
 use crate::state::App;
 use crate::{jwks, router};
 use anyhow::{Context, Result};
@@ -36,15 +37,27 @@ pub struct Config {
     /// Writes the address that is listened on into this file, once ready.
     #[arg(long)]
     pub ready_file: Option<PathBuf>,
+    /// The Redis that `fingerprint_store: redis` means, `redis://[user:password@]host:port/db`; `rediss://` for TLS.
+    #[arg(long, env = "PARTYWALL_REDIS", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// The file that holds its password.
+    #[arg(long, requires = "redis")]
+    pub redis_password_file: Option<PathBuf>,
+    /// What all of our keys in it begin with.
+    #[arg(long, default_value = "partywall:")]
+    pub redis_prefix: String,
+    /// The signing key that replicas share; without it, `signing.key` in the data directory, made at the first start.
+    #[arg(long)]
+    pub signing_key: Option<PathBuf>,
     /// Logs as JSON.
     #[arg(long)]
     pub log_json: bool,
 }
 
-/// Reads the signing key, or makes one at the first start.
-pub(crate) fn signing_key(directory: &Path) -> Result<SecretKey> {
-    let file = directory.join("signing.key");
-    if !file.exists() {
+/// Reads the signing key. The data directory's own is made at the first start; one that was named must be there.
+pub(crate) fn signing_key(directory: &Path, named: Option<&Path>) -> Result<SecretKey> {
+    let file = named.map_or_else(|| directory.join("signing.key"), Path::to_owned);
+    if named.is_none() && !file.exists() {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
         write_secret(&file, STANDARD.encode(seed).as_bytes())?;
@@ -70,8 +83,12 @@ pub(crate) fn write_secret(file: &Path, content: &[u8]) -> Result<()> {
 /// When the data cannot be opened or the address not be bound.
 pub async fn serve(config: Config) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let data = config.data.clone();
-    let app: Shared = Arc::new(tokio::task::spawn_blocking(move || App::open(&data)).await??);
+    let remote = match &config.redis {
+        Some(url) => Some(Remote::new(url, config.redis_password_file.as_deref(), &config.redis_prefix)?),
+        None => None,
+    };
+    let (data, key) = (config.data.clone(), config.signing_key.clone());
+    let app: Shared = Arc::new(tokio::task::spawn_blocking(move || App::open(&data, key.as_deref(), remote)).await??);
     let address: SocketAddr = config
         .listen
         .parse()
@@ -82,6 +99,10 @@ pub async fn serve(config: Config) -> Result<()> {
     let handle = Handle::new();
     tokio::spawn(stop(handle.clone()));
     tokio::spawn(refresh(app.clone()));
+    crate::shared::follow::start(&app);
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let _ = app.address.set(format!("{scheme}://{address}"));
+    tokio::spawn(crate::alerting::run(app.clone()));
     crate::offboard::resume(&app);
     crate::audit::resume(&app);
     tokio::spawn(crate::audit::schedule(app.clone()));

@@ -37,12 +37,21 @@ pub struct TokenRecord {
 pub fn generate(role: Role) -> Result<String> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    let prefix = match role {
+    Ok(format!("{}_{}", prefix(role), URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+fn prefix(role: Role) -> &'static str {
+    match role {
         Role::Admin => "pwa",
         Role::Security => "pws",
         Role::Sidecar => "pwk",
-    };
-    Ok(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    }
+}
+
+/// Whether a text looks like a token that [`generate`] made for a role. Anything else might be guessed.
+pub fn generated(token: &str, role: Role) -> bool {
+    let random = token.strip_prefix(prefix(role)).and_then(|rest| rest.strip_prefix('_'));
+    random.and_then(|random| URL_SAFE_NO_PAD.decode(random).ok()).is_some_and(|bytes| bytes.len() == 32)
 }
 
 /// Under which hash a token is kept. Tokens have 256 random bits, so a fast hash is enough, and looking it up by hash

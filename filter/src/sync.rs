@@ -60,6 +60,8 @@ pub struct Sync {
     phase: Phase,
     instance: String,
     revision: u64,
+    /// What the control plane calls what runs.
+    tag: String,
     segments: Vec<(String, Loaded)>,
     backoff: Duration,
     /// How long the next poll may be kept open: not at all after a failure, when freshness is what is needed, and never so
@@ -81,6 +83,7 @@ impl Sync {
             phase: Phase::Idle { not_before: now },
             instance,
             revision: 0,
+            tag: String::new(),
             segments: Vec::new(),
             backoff: BACKOFF_MIN,
             wait_s: 0,
@@ -121,8 +124,8 @@ impl Sync {
         let nonce =
             format!("{:016x}{:016x}", self.random.hash_one((self.polls, 1u8)), self.random.hash_one((self.polls, 2u8)));
         let path = format!(
-            "/v1/snapshot?have={}&wait={}&nonce={nonce}&instance={}",
-            self.revision, self.wait_s, self.instance
+            "/v1/snapshot?have={}&tag={}&wait={}&nonce={nonce}&instance={}",
+            self.revision, self.tag, self.wait_s, self.instance
         );
         match call(config, "GET", &path, None, POLL_TIMEOUT) {
             Some(token) => self.phase = Phase::Polling { token, nonce },
@@ -234,6 +237,7 @@ impl Sync {
         match Snapshot::compile(fetch.manifest.revision, &fetch.content, Rc::new(set)) {
             Ok(snapshot) => {
                 self.revision = fetch.manifest.revision;
+                self.tag = std::mem::take(&mut fetch.manifest.tag);
                 self.segments = fetch.done;
                 self.poll(config, now);
                 Progress::Swap(Rc::new(snapshot), fetch.manifest.max_age_s)

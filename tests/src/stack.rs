@@ -19,6 +19,8 @@ pub struct Builder {
     template: String,
     workers: usize,
     chroma_port: Option<u16>,
+    control: Vec<String>,
+    sidecar_token: Option<String>,
 }
 
 /// What runs. Everything ends with it.
@@ -39,7 +41,10 @@ pub struct Stack {
     pub tap: Tap,
     /// The first admin's token.
     pub admin_token: String,
-    sidecar_token: String,
+    /// The token of its proxies.
+    pub sidecar_token: String,
+    /// How the control plane is started, beyond what is always said.
+    pub control_arguments: Vec<String>,
     public_key: String,
     template: String,
     workers: usize,
@@ -69,6 +74,8 @@ impl Stack {
             template: envoy_template(),
             workers: 1,
             chroma_port: None,
+            control: Vec::new(),
+            sidecar_token: None,
         }
     }
 
@@ -232,6 +239,11 @@ impl Stack {
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
+    /// The end of the control plane's log.
+    pub fn control_log(&self) -> String {
+        self.control_process.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+
     /// Stops the control plane.
     pub fn stop_control(&mut self) {
         self.control_process = None;
@@ -249,7 +261,7 @@ impl Stack {
         let arguments =
             ["serve", "--data", &data.to_string_lossy(), "--listen", &listen, "--ready-file", &ready.to_string_lossy()]
                 .map(str::to_owned);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = arguments.iter().chain(&self.control_arguments).map(String::as_str).collect();
         let environment = [("PARTYWALL_DEMO_SECRET", mint::SECRET), ("PARTYWALL_JWKS_REFRESH_S", "1")];
         let program = tool("PARTYWALL_BIN", "target/release/partywall");
         let mut process = Process::start("control-plane", &self.directory, &program, &arguments, &environment)?;
@@ -358,6 +370,18 @@ impl Builder {
         self
     }
 
+    /// With more arguments for `partywall serve`.
+    pub fn control(mut self, arguments: &[&str]) -> Self {
+        self.control = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self
+    }
+
+    /// With a sidecar token that another stack made.
+    pub fn sidecar_token(mut self, token: &str) -> Self {
+        self.sidecar_token = Some(token.to_owned());
+        self
+    }
+
     /// With so many Envoy workers.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -383,6 +407,7 @@ impl Builder {
             tap: Tap::start(chroma_port),
             admin_token: String::new(),
             sidecar_token: String::new(),
+            control_arguments: self.control,
             public_key: String::new(),
             template: self.template,
             workers: self.workers,
@@ -393,7 +418,11 @@ impl Builder {
         let chroma = self.chroma.then(|| start_chroma(&directory, stack.chroma)).transpose()?;
         stack.start_control()?;
         stack.admin_token = std::fs::read_to_string(directory.join("data/admin.token"))?;
-        let made = stack.api("POST", "/v1/tokens", Some(&json!({"name": "edge", "role": "sidecar"})))?;
+        let mut new = json!({"name": "edge", "role": "sidecar"});
+        if let Some(token) = self.sidecar_token {
+            new["token"] = json!(token);
+        }
+        let made = stack.api("POST", "/v1/tokens", Some(&new))?;
         stack.sidecar_token = made["token"].as_str().context("no token")?.to_owned();
         stack.public_key = stack.api("GET", "/v1/status", None)?["public_key"].as_str().context("no key")?.to_owned();
         if !self.policy.is_empty() {

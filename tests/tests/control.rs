@@ -46,7 +46,8 @@ fn every_route_knows_its_roles() {
         path.starts_with("/v1/tokens")
             || matches!(
                 (method, path),
-                ("post", "/v1/tenants")
+                ("post", "/v1/fingerprint-store/restore" | "/v1/fingerprint-store/accept")
+                    | ("post", "/v1/tenants")
                     | ("post", "/v1/tenants/{id}/offboarding" | "/v1/adopt" | "/v1/audits")
                     | ("patch" | "delete", "/v1/tenants/{id}")
                     | ("delete", "/v1/fingerprints/{id}")

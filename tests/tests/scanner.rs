@@ -207,6 +207,22 @@ fn three_actions() {
 }
 
 #[test]
+fn disguises_are_looked_for_unless_the_policy_says_plain() {
+    let plain = demo_policy().replace("cross_tenant_output_scan:\n", "cross_tenant_output_scan:\n    evasion: plain\n");
+    for (name, policy, code) in [("strict", demo_policy(), Some("fingerprint_match")), ("plain", plain, None)] {
+        let stack = Stack::builder(name).policy(&policy).start().unwrap();
+        stack.fingerprint("beta", "Project Falcon Harbor").unwrap();
+        for leak in ["UHJvamVjdCBGYWxjb24gSGFyYm9y", "robraH noclaF tcejorP", "P-r-o-j-e-c-t F-a-l-c-o-n H-a-r-b-o-r"] {
+            stack.llm.script(leak, Script::new("application/json", vec![completion(leak)]));
+            assert_eq!(stack.chat(&mint::token("acme"), leak, false).unwrap().code(), code, "{name}: {leak}");
+        }
+        stack.llm.script("clear", Script::new("application/json", vec![completion("project falcon harbor")]));
+        let clear = stack.chat(&mint::token("acme"), "clear", false).unwrap();
+        assert_eq!(clear.code(), Some("fingerprint_match"), "{name}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_refused() {
     let stack = stack();
     let token = mint::token("acme");

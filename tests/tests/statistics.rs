@@ -70,8 +70,15 @@ fn namespaces_are_counted_and_more_than_the_threshold_alarms() {
     // One more goes over the threshold: once for the hour, however many follow.
     get(&stack, "acme", &["beta"]);
     get(&stack, "acme", &["beta"]);
-    let all = wait("four alerts", || Some(kinds(&stack)).filter(|kinds| kinds.len() == 4));
-    assert_eq!(all.iter().filter(|kind| *kind == "namespace_threshold").count(), 1);
+    let all = wait("the counts of all three", || {
+        let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+        let count = |alert: &Value| (alert["kind"].as_str().unwrap().to_owned(), alert["count"].as_u64().unwrap());
+        let counts: Vec<(String, u64)> = alerts.as_array().unwrap().iter().map(count).collect();
+        (counts.iter().map(|(_, count)| count).sum::<u64>() == 4).then_some(counts)
+    });
+    let kind = |name: &str| -> Vec<u64> { all.iter().filter(|(kind, _)| kind == name).map(|(_, n)| *n).collect() };
+    assert_eq!(kind("namespace_threshold"), [1]);
+    assert_eq!(kind("namespace_mismatch"), [2, 1], "equal ones are one");
     let metrics = partywall_tests::http::Request::new("GET", "control", "/metrics").send(stack.control).unwrap().text();
     for line in [
         "partywall_results_total{surface=\"docs\",tenant=\"acme\",namespace=\"foreign\"} 4",

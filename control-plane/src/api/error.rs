@@ -57,10 +57,15 @@ impl From<anyhow::Error> for Problem {
                     | "offboarding_running"
                     | "adoption_running"
                     | "place_not_empty"
+                    | "fingerprint_store_in_order"
                     | "last_admin" => 409,
+                    "fingerprint_store_unavailable" => 503,
                     _ => 422,
                 };
-                Self::new(status, code, message)
+                // A context says more about this case than the refusal itself knows.
+                let outer = error.to_string();
+                let detail = if outer == *message { outer } else { format!("{message}; {outer}") };
+                Self::new(status, code, &detail)
             }
             None => {
                 tracing::error!(error = format!("{error:#}"), "a request failed");

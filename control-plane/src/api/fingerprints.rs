@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::{Admin, Security, Shared, blocking};
-use crate::state::FingerprintRecord;
+use crate::state::{FingerprintRecord, StoreStatus};
 use crate::tokens::Role;
 use axum::Json;
 use axum::body::Bytes;
@@ -141,4 +141,22 @@ fn shown(mut record: FingerprintRecord, role: Role) -> FingerprintRecord {
 #[utoipa::path(delete, path = "/v1/fingerprints/{id}", params(("id" = u64, Path)), responses((status = 204), (status = 404, body = Problem)))]
 pub async fn remove(_: Admin, State(app): State<Shared>, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
     blocking(&app, move |app| app.remove_fingerprint(id)).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// After the shared store changed behind our back: puts what is known here into it, joined with what it holds.
+#[utoipa::path(post, path = "/v1/fingerprint-store/restore", responses((status = 200, body = StoreStatus), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub async fn restore(_: Admin, State(app): State<Shared>) -> Result<Json<StoreStatus>, Problem> {
+    blocking(&app, |app| app.decide_store(true).map(|()| app.store_status())).await.map(Json)
+}
+
+/// After the shared store changed behind our back: what it holds counts, and what only we know is given up.
+#[utoipa::path(post, path = "/v1/fingerprint-store/accept", responses((status = 200, body = StoreStatus), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub async fn accept(_: Admin, State(app): State<Shared>) -> Result<Json<StoreStatus>, Problem> {
+    blocking(&app, |app| app.decide_store(false).map(|()| app.store_status())).await.map(Json)
+}
+
+/// Where fingerprints are kept, and how that stands.
+#[utoipa::path(get, path = "/v1/fingerprint-store", responses((status = 200, body = StoreStatus)))]
+pub async fn store(_: Security, State(app): State<Shared>) -> Json<StoreStatus> {
+    Json(app.store_status())
 }

@@ -1,5 +1,6 @@
 //! The REST face: one file per resource. Routes are put together in `router`; here they are answered.
 
+pub mod alerts;
 pub mod audits;
 pub mod documents;
 pub mod error;

@@ -44,6 +44,7 @@ async fn prepare(app: &Shared, text: &str) -> Result<Prepared, Problem> {
     let policy = policy::parse(text).map_err(Problem::policy)?;
     let invalid = |code: &str, why: String| Problem::new(422, code, &why);
     let compiled = policy::compile(&policy).map_err(|error| invalid("policy_invalid", error.to_string()))?;
+    app.check_store(compiled.redis)?;
     let mut fetched = BTreeMap::new();
     for issuer in &compiled.fetched {
         let bad = |why: String| invalid("keys_unavailable", format!("identity.issuers ({}): {why}", issuer.issuer));
@@ -63,7 +64,7 @@ async fn prepare(app: &Shared, text: &str) -> Result<Prepared, Problem> {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct How {
-    /// Even where a tenant's records would be left behind in its old place.
+    /// Even where a tenant's records would be left behind in its old place, or changes in a shared fingerprint store that is away.
     #[serde(default)]
     pub force: bool,
 }
@@ -73,7 +74,7 @@ async fn enforce(app: &Shared, text: String, by: String, force: bool) -> Result<
     if !force {
         moved(app, &compiled).await?;
     }
-    blocking(app, move |app| app.apply_policy(&text, &policy, compiled, fetched, &by)).await.map(Json)
+    blocking(app, move |app| app.apply_policy(&text, &policy, compiled, fetched, &by, force)).await.map(Json)
 }
 
 /// Refuses a policy under which a tenant's records would be left behind in a place that it no longer looks at.

@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use partywall_core::snapshot::{seal, wire};
 use serde::Deserialize;
 use std::time::Duration;
+use tokio::time::Instant;
 use utoipa::IntoParams;
 
 /// The longest that a poll is kept open, in seconds.
@@ -28,6 +29,9 @@ pub struct Poll {
     pub wait: u64,
     /// Repeated in the signed answer.
     pub nonce: String,
+    /// The tag of what the filter runs, as its manifest said.
+    #[serde(default)]
+    pub tag: String,
     /// The filter's name.
     pub instance: String,
 }
@@ -44,34 +48,66 @@ pub async fn poll(
             && text.len() <= most
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    if !word(&poll.nonce, 64) || !word(&poll.instance, 128) {
-        return Err(Problem::new(400, "poll_invalid", "nonce and instance are of letters, digits, - _ and ."));
+    if !word(&poll.nonce, 64) || !word(&poll.instance, 128) || !(poll.tag.is_empty() || word(&poll.tag, 128)) {
+        return Err(Problem::new(400, "poll_invalid", "nonce, instance and tag are of letters, digits, - _ and ."));
     }
     app.metrics.polls.inc();
     if app.is_new(&poll.instance) {
         let instance = poll.instance.clone();
         blocking(&app, move |app| app.remember(&instance)).await?;
     }
-    app.seen(&poll.instance, poll.have);
-    let mut published = app.subscribe();
-    if poll.have > published.borrow().revision && published.borrow().content.is_some() {
-        blocking(&app, move |app| app.outrun(poll.have)).await?;
-    }
-    let later = |published: &Published| published.content.is_some() && published.revision != poll.have;
-    let wait = Duration::from_secs(poll.wait.min(MAX_WAIT_S));
-    let answer = match tokio::time::timeout(wait, published.wait_for(later)).await {
-        Ok(Ok(found)) => found.clone(),
-        _ => app.subscribe().borrow().clone(),
-    };
+    app.seen(&poll.instance, app.enforced(&poll.tag, poll.have));
+    let answer = current(&app, &poll).await?;
     if answer.content.is_none() && poll.have > 0 {
         // Nothing is in force here, so nothing can be vouched for.
         return Err(Problem::new(503, "policy_missing", "no policy was applied yet: `partywall policy apply FILE`"));
     }
-    let content = if later(&answer) { answer.content.as_deref().cloned() } else { None };
-    let revision = if answer.content.is_some() { answer.revision } else { poll.have };
-    let manifest =
-        wire::Manifest { version: wire::VERSION, nonce: poll.nonce, revision, max_age_s: answer.max_age_s, content };
+    if answer.is_behind(&poll.tag) {
+        let why = "the filter knows later fingerprints than this control plane, which does not reach the shared store";
+        return Err(Problem::new(503, "fingerprints_behind", why));
+    }
+    let has = answer.is(&poll.tag, poll.have) || answer.content.is_none();
+    let revision = if has { poll.have } else { answer.revision };
+    let content = if has { None } else { answer.content.as_deref().cloned() };
+    let manifest = wire::Manifest {
+        version: wire::VERSION,
+        nonce: poll.nonce,
+        revision,
+        max_age_s: answer.max_age_s,
+        tag: answer.tag,
+        content,
+    };
     Ok(([(CONTENT_TYPE, "application/json")], seal(&manifest, &app.key)))
+}
+
+/// What is published, as soon as the poller can follow it and does not have it; or at the end of its patience.
+async fn current(app: &Shared, poll: &Poll) -> Result<Published, Problem> {
+    let mut feed = app.subscribe();
+    let end = Instant::now() + Duration::from_secs(poll.wait.min(MAX_WAIT_S));
+    loop {
+        let now = feed.borrow_and_update().clone();
+        let fresh = now.content.is_some() && !now.is(&poll.tag, poll.have) && !now.is_behind(&poll.tag);
+        if fresh && poll.have < now.revision {
+            return Ok(now);
+        }
+        if fresh {
+            // Under this revision the filter runs something else, and it refuses to go back.
+            let pause = app.outrun_in();
+            if pause.is_zero() {
+                let have = poll.have;
+                if !blocking(app, move |app| app.outrun(have)).await? {
+                    return Ok(now);
+                }
+            } else {
+                tokio::time::sleep(pause).await;
+            }
+            continue;
+        }
+        match tokio::time::timeout_at(end, feed.changed()).await {
+            Ok(Ok(())) => {}
+            _ => return Ok(feed.borrow().clone()),
+        }
+    }
 }
 
 /// A piece of a segment.

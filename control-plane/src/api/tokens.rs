@@ -17,6 +17,9 @@ pub struct NewToken {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// A token that a replica made, to be known here too; without it, a new one is made.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 /// A token that was made.
@@ -42,7 +45,11 @@ pub async fn create(
     if new.name.is_empty() || new.name.len() > 64 {
         return Err(Problem::new(422, "name_invalid", "a token's name has 1 to 64 bytes"));
     }
-    let token = blocking(&app, move |app| app.create_token(&new.name, new.role)).await?;
+    let made = blocking(&app, move |app| match new.token {
+        Some(token) => app.take_token(&new.name, new.role, token),
+        None => app.create_token(&new.name, new.role),
+    });
+    let token = made.await?;
     Ok((StatusCode::CREATED, Json(MadeToken { token })))
 }
 

@@ -35,6 +35,8 @@ pub const ISSUER: &str = "urn:partywall:audit";
 const AT_ONCE: usize = 8;
 /// How long the proxies may take to learn the audit's key and canaries.
 const CONVERGE: Duration = Duration::from_secs(60);
+/// How long a restart waits before it removes what an interrupted audit has written.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How long a token of the audit is valid, in seconds.
 const TOKEN_S: u64 = 3600;
 
@@ -154,6 +156,8 @@ pub fn resume(app: &Shared) {
     let app = Shared::clone(app);
     tokio::spawn(async move {
         tracing::warn!(audit = running.id, "an audit was interrupted: removing its canaries");
+        // A write that was under way when we ended may still arrive.
+        tokio::time::sleep(SETTLE).await;
         finish(&app, &compiled, &running, Err(anyhow::anyhow!("interrupted by a restart of the control plane"))).await;
     });
 }

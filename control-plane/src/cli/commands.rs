@@ -3,8 +3,8 @@
 
 use super::client::Client;
 use super::{
-    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, TenantCommand, TokenCommand, audit,
-    documents, output, rag,
+    Command, EventsCommand, FingerprintCommand, PolicyCommand, ReceiptCommand, StoreCommand, TenantCommand,
+    TokenCommand, alerts, audit, documents, output, rag,
 };
 use crate::policy;
 use anyhow::{Context, Result};
@@ -45,7 +45,16 @@ pub(super) fn check(file: &Path, json: bool) -> Result<ExitCode> {
 
 pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result<()> {
     match command {
-        Command::Status => output::object(&client.json(Method::GET, "/v1/status", None).await?, json),
+        Command::Status => {
+            let mut status = client.json(Method::GET, "/v1/status", None).await?;
+            if !json {
+                let store = &status["fingerprint_store"];
+                let word = |name: &str| store[name].as_str().unwrap_or_default();
+                status["fingerprint_store"] =
+                    json!(format!("{}: {} {}", word("kind"), word("state"), word("detail")).trim_end());
+            }
+            output::object(&status, json);
+        }
         Command::PublicKey => {
             let status = client.json(Method::GET, "/v1/status", None).await?;
             println!("{}", status.get("public_key").and_then(Value::as_str).unwrap_or_default());
@@ -76,7 +85,7 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> Result
         Command::Events(command) => events(client, command, json).await?,
         Command::Token(command) => token(client, command, json).await?,
         Command::Namespaces { tenant, hours } => rag::namespaces(client, tenant, hours, json).await?,
-        Command::Alerts { tenant, limit } => rag::alerts(client, tenant, limit, json).await?,
+        Command::Alerts(command) => alerts::run(client, command, json).await?,
         Command::Audit(command) => audit::run(client, command, json).await?,
         Command::Adopt(arguments) => rag::adopt(client, arguments, json).await?,
         Command::Receipt(ReceiptCommand::Show { id }) => rag::receipt(client, &id, json).await?,
@@ -179,6 +188,14 @@ async fn fingerprint(client: &Client, command: FingerprintCommand, json: bool) -
         FingerprintCommand::RotateKey => {
             output::object(&client.json(Method::POST, "/v1/phrases/rotate", None).await?, json);
         }
+        FingerprintCommand::Store(command) => {
+            let (method, path) = match command {
+                StoreCommand::Status => (Method::GET, "/v1/fingerprint-store"),
+                StoreCommand::Restore => (Method::POST, "/v1/fingerprint-store/restore"),
+                StoreCommand::Accept => (Method::POST, "/v1/fingerprint-store/accept"),
+            };
+            output::object(&client.json(method, path, None).await?, json);
+        }
     }
     Ok(())
 }
@@ -218,8 +235,10 @@ async fn events(client: &Client, command: EventsCommand, json: bool) -> Result<(
 
 async fn token(client: &Client, command: TokenCommand, json: bool) -> Result<()> {
     match command {
-        TokenCommand::Create { name, role } => {
-            let made = client.json(Method::POST, "/v1/tokens", Some(json!({"name": name, "role": role}))).await?;
+        TokenCommand::Create { name, role, token_file } => {
+            let token = token_file.map(|file| read(&file)).transpose()?;
+            let new = json!({"name": name, "role": role, "token": token.as_deref().map(str::trim)});
+            let made = client.json(Method::POST, "/v1/tokens", Some(new)).await?;
             if json { println!("{made:#}") } else { println!("{}", made["token"].as_str().unwrap_or_default()) }
         }
         TokenCommand::List => {

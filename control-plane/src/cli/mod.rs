@@ -1,5 +1,6 @@
 //! The command line: `serve` runs the control plane, everything else talks to it over the wire.
 
+mod alerts;
 mod audit;
 mod client;
 mod commands;
@@ -79,15 +80,8 @@ enum Command {
         #[arg(long, default_value_t = 24)]
         hours: u64,
     },
-    /// Recent alerts, newest first.
-    Alerts {
-        /// Only this tenant's.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
+    /// Recent alerts, newest first; who is told of them; a test.
+    Alerts(#[command(flatten)] alerts::Alerts),
     /// Stamps a tenant's marker on records that were in a database before Partywall.
     Adopt(#[command(flatten)] AdoptArguments),
     /// Isolation audits: canaries of each tenant, looked for from every other one.
@@ -177,7 +171,7 @@ enum PolicyCommand {
     Apply {
         /// The file; `-` for standard input.
         file: PathBuf,
-        /// Even where a tenant's records would be left behind in its old place.
+        /// Even where a tenant's records would be left behind in its old place, or changes in a shared fingerprint store that is away.
         #[arg(long)]
         force: bool,
     },
@@ -189,7 +183,7 @@ enum PolicyCommand {
     Rollback {
         /// The version.
         version: u64,
-        /// Even where a tenant's records would be left behind in its old place.
+        /// Even where a tenant's records would be left behind in its old place, or changes in a shared fingerprint store that is away.
         #[arg(long)]
         force: bool,
     },
@@ -281,6 +275,19 @@ enum FingerprintCommand {
     },
     /// Gives the phrases' segments a new key.
     RotateKey,
+    /// Where fingerprints are kept.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// How the store stands.
+    Status,
+    /// The shared store is not what it was: puts what is known here into it, joined with what it holds.
+    Restore,
+    /// The shared store is not what it was: takes what it holds, and gives up what only this control plane knows.
+    Accept,
 }
 
 #[derive(Subcommand)]
@@ -310,6 +317,9 @@ enum TokenCommand {
         /// What it may do.
         #[arg(long)]
         role: Role,
+        /// A token that a replica made, to be known here too: the file that holds it.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
     },
     /// Lists all tokens, without themselves.
     List,

@@ -41,7 +41,7 @@ fn cell(name: &str, value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "–".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) if name.ends_with("_at") || name.ends_with("_seen") => {
+        Some(Value::Number(number)) if ["_at", "_seen", "_since"].iter().any(|end| name.ends_with(end)) => {
             ago(number.as_u64().unwrap_or(0))
         }
         Some(Value::Array(items)) => items.iter().map(|item| cell("", Some(item))).collect::<Vec<_>>().join(", "),

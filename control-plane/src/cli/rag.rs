@@ -1,4 +1,4 @@
-//! Commands about retrieval: the distribution of namespaces, alerts, the end of a tenant, adoption.
+//! Commands about retrieval: the distribution of namespaces, the end of a tenant, adoption.
 #![allow(clippy::indexing_slicing)] // Indexing a JSON value gives null where there is nothing.
 
 use super::client::Client;
@@ -25,18 +25,6 @@ pub(super) async fn namespaces(client: &Client, tenant: Option<String>, hours: u
         }
     }
     output::table(&rows, &["surface", "tenant", "requests", "own", "foreign", "foreign_namespaces"], json);
-    Ok(())
-}
-
-pub(super) async fn alerts(client: &Client, tenant: Option<String>, limit: usize, json: bool) -> Result<()> {
-    let query = tenant.map(|tenant| format!("&tenant={tenant}")).unwrap_or_default();
-    let mut rows = client.json(Method::GET, &format!("/v1/alerts?limit={limit}{query}"), None).await?;
-    if !json {
-        for row in rows.as_array_mut().into_iter().flatten() {
-            row["raised_at"] = row["at"].clone();
-        }
-    }
-    output::table(&rows, &["raised_at", "kind", "tenant", "surface", "summary", "request_id"], json);
     Ok(())
 }
 

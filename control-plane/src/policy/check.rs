@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 pub(super) fn check(tree: &Node) -> Result<Json, Vec<Problem>> {
     let mut problems = Vec::new();
     let value = map(tree, "", &mut problems);
+    super::alerts::check(tree, &mut problems);
     if problems.is_empty() {
         return Ok(value);
     }
@@ -182,7 +183,7 @@ fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-fn duration(text: &str) -> Option<u64> {
+pub(super) fn duration(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))?;
     let factor: u64 = match unit.trim() {
         "" | "s" => 1,

@@ -1,7 +1,7 @@
 //! From a checked policy to what the filters get. Secrets are read here, from the control plane's environment and
 //! files; keys come from the `jwks` cache. The result is compiled by the core itself before it is accepted.
 
-use super::types::{IssuerPolicy, Policy, Rag, RagPolicy, Secret, SurfacePolicy};
+use super::types::{FingerprintStore, IssuerPolicy, Policy, Rag, RagPolicy, Secret, SurfacePolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use partywall_core::scan::FingerprintSet;
@@ -71,7 +71,12 @@ fn resolve(secret: &Secret) -> Result<String, String> {
     pick(&secret.secret, &secret.secret_env, &secret.secret_file, "secret")
 }
 
-fn pick(value: &Option<String>, env: &Option<String>, file: &Option<String>, name: &str) -> Result<String, String> {
+pub(super) fn pick(
+    value: &Option<String>,
+    env: &Option<String>,
+    file: &Option<String>,
+    name: &str,
+) -> Result<String, String> {
     match (value, env, file) {
         (Some(value), None, None) => Ok(value.clone()),
         (None, Some(env), None) => {
@@ -109,6 +114,12 @@ pub struct Compiled {
     /// Whether namespaces of results are counted, and above how many foreign ones an alert leaves.
     #[serde(default)]
     pub statistics: Option<u64>,
+    /// Whether fingerprints are kept in the Redis that the control plane was given.
+    #[serde(default)]
+    pub redis: bool,
+    /// Who is told of alerts, and how often.
+    #[serde(default)]
+    pub alerts: super::Alerting,
     /// The isolation audit.
     #[serde(default)]
     pub audit: Option<Audit>,
@@ -248,6 +259,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             fingerprint_check: policy.leakage_detection.enabled && scan.fingerprint_check,
             action_on_detect: scan.action_on_detect,
             hold_back: scan.hold_back,
+            evasion: scan.evasion,
         },
         segments: Vec::new(),
         removed: Vec::new(),
@@ -272,12 +284,14 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
     let monitoring = &policy.leakage_detection.statistical_monitoring;
     let statistics = monitoring.track_namespace_distribution.then_some(monitoring.alert_threshold);
     Ok(Compiled {
+        alerts: super::alerts::compile(&policy.alerts)?,
         content,
         fetched,
         max_age_s: policy.snapshot.max_age,
         reach,
         statistics,
         audit: compile_audit(policy)?,
+        redis: scan.fingerprint_store == FingerprintStore::Redis,
     })
 }
 

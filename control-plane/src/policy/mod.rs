@@ -4,12 +4,14 @@
 //! against the table and reports every error at once, `types` is what remains, `compile` turns that into what the
 //! filters get. A key that is accepted does something; one whose behaviour does not exist yet is refused by name.
 
+mod alerts;
 mod check;
 mod compile;
 mod schema;
 mod types;
 mod yaml;
 
+pub use alerts::{Alerting, Receiver, Speaks};
 pub use compile::{CompileError, Compiled, Fetched, Former, KeySource, Reach, compile, key_source, usable};
 pub use schema::reference_markdown;
 pub use types::{IssuerPolicy, Policy};

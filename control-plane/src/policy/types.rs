@@ -17,6 +17,8 @@ pub struct Policy {
     pub tenants: Vec<TenantPolicy>,
     #[serde(default)]
     pub snapshot: SnapshotPolicy,
+    #[serde(default)]
+    pub alerts: super::alerts::AlertsPolicy,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -98,18 +100,34 @@ impl Default for LeakageDetection {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum FingerprintStore {
+    Embedded,
+    Redis,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct OutputScan {
     pub fingerprint_check: bool,
+    pub fingerprint_store: FingerprintStore,
     pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
     pub hold_back: partywall_core::snapshot::wire::HoldBack,
+    pub evasion: partywall_core::snapshot::wire::Evasion,
 }
 
 impl Default for OutputScan {
     fn default() -> Self {
-        use partywall_core::snapshot::wire::{HoldBack, OnDetect};
-        Self { fingerprint_check: true, action_on_detect: OnDetect::Block, hold_back: HoldBack::Exact }
+        use partywall_core::snapshot::wire::{Evasion, HoldBack, OnDetect};
+        Self {
+            fingerprint_check: true,
+            fingerprint_store: FingerprintStore::Embedded,
+            action_on_detect: OnDetect::Block,
+            hold_back: HoldBack::Exact,
+            evasion: Evasion::Strict,
+        }
     }
 }
 

@@ -21,6 +21,20 @@ impl App {
     /// # Errors
     /// When the name is taken or the store fails.
     pub fn create_token(&self, name: &str, role: Role) -> Result<String> {
+        self.take_token(name, role, tokens::generate(role)?)
+    }
+
+    /// Takes a token in that was made here or by a replica.
+    ///
+    /// # Errors
+    /// When it is none of that role, it or its name is taken, or the store fails.
+    pub fn take_token(&self, name: &str, role: Role, token: String) -> Result<String> {
+        if !tokens::generated(&token, role) {
+            return Err(refused(
+                "token_invalid",
+                "this is no token that a control plane made for this role: they cannot be made up",
+            ));
+        }
         let _writer = lock(&self.writer);
         if self.tokens().values().any(|token| token.name == name) {
             return Err(refused(
@@ -28,7 +42,9 @@ impl App {
                 format!("a token named {name:?} exists: revoke it or take another name"),
             ));
         }
-        let token = tokens::generate(role)?;
+        if self.tokens().contains_key(&tokens::hash(&token)) {
+            return Err(refused("token_exists", "this token is known already, under another name"));
+        }
         let record = TokenRecord { name: name.to_owned(), role, created_at: now() };
         let write = self.store.write()?;
         write.put("token", &tokens::hash(&token), &record)?;

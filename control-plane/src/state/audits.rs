@@ -1,8 +1,9 @@
 //! Audits: the one that runs, and the reports of those that ran.
 
-use super::{Alert, App, lock, now, refused};
+use super::{Alert, App, lock, refused};
 use crate::audit::{Report, Running, SignedReport};
 use anyhow::Result;
+use partywall_core::record::Severity;
 use partywall_core::scan;
 use partywall_core::snapshot::PublicKey;
 use serde_json::value::RawValue;
@@ -66,14 +67,8 @@ impl App {
         let alerts: Vec<Alert> = report
             .findings
             .iter()
-            .map(|finding| Alert {
-                sequence: 0,
-                at: now(),
-                kind: "canary_crossed".to_owned(),
-                tenant: Some(finding.reader.clone()),
-                surface: Some(finding.surface.clone()),
-                request_id: String::new(),
-                summary: format!(
+            .map(|finding| {
+                let summary = format!(
                     "CRITICAL: the isolation audit {} found the canary of {} in what {} reads from {}/{} ({}): {}",
                     report.id,
                     finding.owner,
@@ -82,7 +77,10 @@ impl App {
                     finding.collection,
                     finding.way,
                     finding.what
-                ),
+                );
+                let what = format!("{}/{}/{}", finding.owner, finding.collection, finding.way);
+                let (reader, surface) = (Some(finding.reader.as_str()), Some(finding.surface.as_str()));
+                Alert::new("canary_crossed", Severity::Critical, reader, surface, &what, summary)
             })
             .collect();
         let old: Vec<String> = {
@@ -91,13 +89,16 @@ impl App {
         };
         // Ids are random: the time makes them ascend.
         let name = format!("{:012}-{}", report.started_at, report.id);
+        let alerting = self.alerting();
         self.change(
             |_, write| {
                 write.remove("audit_running", "")?;
                 old.iter().try_for_each(|name| write.remove("audit", name))?;
-                write.put("audit", &name, &signed)
+                write.put("audit", &name, &signed)?;
+                self.file(write, &alerting, alerts.clone())
             },
-            |model, ()| {
+            |model, filed| {
+                self.filed(filed.clone());
                 model.audit = None;
                 let mut audits = lock(&self.audits);
                 audits.retain(|name, _| !old.contains(name));
@@ -105,7 +106,6 @@ impl App {
                 (vec![], vec![])
             },
         )?;
-        self.raise(alerts)?;
         Ok(signed)
     }
 

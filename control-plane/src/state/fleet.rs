@@ -1,6 +1,6 @@
 //! The sidecars and what they report.
 
-use super::alerts::{Alert, MAX_ALERTS};
+use super::alerts::Alert;
 use super::{App, Event, Sidecar, lock, now, statistics};
 use anyhow::Result;
 use partywall_core::record::{Decision, Report, Totals};
@@ -121,15 +121,6 @@ impl App {
         };
         added.alerts.extend(new.iter().flat_map(|event| Alert::of(&event.decision)));
         let forgotten = self.old_hours();
-        let (first, surplus) = {
-            let alerts = lock(&self.alerts);
-            let surplus = (alerts.len() + added.alerts.len()).saturating_sub(MAX_ALERTS);
-            let surplus: Vec<u64> = alerts.iter().take(surplus).map(|alert| alert.sequence).collect();
-            (alerts.back().map_or(1, |last| last.sequence + 1), surplus)
-        };
-        for (sequence, alert) in (first..).zip(&mut added.alerts) {
-            alert.sequence = sequence;
-        }
         let write = self.store.write()?;
         write.put_numbered("event", new.iter().map(|event| (event.sequence, event)))?;
         write.remove_numbered("event", old.iter().copied())?;
@@ -139,22 +130,14 @@ impl App {
         for key in &forgotten {
             write.remove("hour", &statistics::name(key))?;
         }
-        write.put_numbered("alert", added.alerts.iter().map(|alert| (alert.sequence, alert)))?;
-        write.remove_numbered("alert", surplus.iter().copied())?;
+        let filed = self.file(&write, &self.alerting(), added.alerts)?;
         write.commit()?;
         {
             let mut statistics = lock(&self.statistics);
             statistics.retain(|key, _| !forgotten.contains(key));
             statistics.extend(added.hours);
-            let mut alerts = lock(&self.alerts);
-            alerts.drain(..surplus.len());
-            for alert in added.alerts {
-                tracing::warn!(kind = alert.kind, tenant = ?alert.tenant, surface = ?alert.surface,
-                    request_id = %alert.request_id, "alert: {}", alert.summary);
-                self.metrics.alert(&alert.kind);
-                alerts.push_back(alert);
-            }
         }
+        self.filed(filed);
         self.metrics.events_dropped.inc_by(old.len() as u64);
         let mut events = lock(&self.events);
         events.1 = sequence;

@@ -4,18 +4,26 @@
 mod access;
 mod alerts;
 mod audits;
+mod delta;
+mod desk;
 mod documents;
 mod fingerprints;
 mod fleet;
+mod health;
 mod offboarding;
+mod outbox;
 mod policies;
 mod records;
+mod revisions;
+mod sharing;
 mod statistics;
 mod tenants;
 
-pub use alerts::Alert;
+pub use alerts::{Alert, KINDS as ALERT_KINDS};
 pub use documents::{DocumentRecord, Explanation};
+pub use health::StoreStatus;
 pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
+pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
@@ -24,19 +32,20 @@ use crate::jwks::Cached;
 use crate::phrase_segments::PhraseSegments;
 use crate::policy::{Compiled, Former};
 use crate::segments::Segments;
+use crate::shared::{Position, Remote};
 use crate::store::{Store, Write};
 use crate::tokens::{Role, TokenRecord};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use partywall_core::scan::{self, Entry};
+use partywall_core::scan::Entry;
 use partywall_core::snapshot::{SecretKey, wire};
 use partywall_core::tenant::TenantId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// What only writers touch.
 #[derive(Default)]
@@ -47,6 +56,12 @@ pub struct Model {
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
     pub(crate) corpus: Corpus,
+    /// Stands for the whole set.
+    sum: u128,
+    /// Where in the shared store's life the fingerprints are from; `None` when they are our own.
+    shared: Option<Position>,
+    /// The next segments are built anew.
+    rebuild: bool,
     pub(crate) policies: Vec<PolicyRecord>,
     pub(crate) compiled: Option<Compiled>,
     /// Surfaces as earlier policies had them: records may still be there.
@@ -71,6 +86,12 @@ pub struct App {
     store: Store,
     /// Held by whoever changes anything: changes come one after the other, readers go on meanwhile.
     writer: Mutex<()>,
+    /// Held by whoever changes fingerprints or where they are kept; taken before `writer`.
+    sharing: Mutex<()>,
+    /// The shared store, where there is one.
+    remote: Option<Remote>,
+    health: Mutex<health::Health>,
+    outrun: Mutex<revisions::Outrun>,
     model: RwLock<Model>,
     tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
@@ -83,7 +104,11 @@ pub struct App {
     events: Mutex<(VecDeque<Event>, u64)>,
     feed: broadcast::Sender<Event>,
     statistics: Mutex<statistics::Statistics>,
-    alerts: Mutex<VecDeque<Alert>>,
+    desk: Mutex<desk::Desk>,
+    /// Something waits that may leave.
+    pub alerts_changed: Notify,
+    /// Where the server listens, once it does.
+    pub address: OnceLock<String>,
     offboardings: Mutex<BTreeMap<String, Offboarding>>,
     audits: Mutex<BTreeMap<String, crate::audit::SignedReport>>,
     /// Adoptions that are going on: surface and tenant.
@@ -116,19 +141,25 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Memory is changed only after a commit and without panics in between: a poisoned lock still holds the truth.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl App {
-    /// Opens the data directory; creates it, the signing key and one admin token at the first start.
+    /// Opens the data directory; creates it, the signing key (unless it is elsewhere) and one admin token at the first start.
     ///
     /// # Errors
     /// When the directory, key or store cannot be read or written.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, key: Option<&Path>, remote: Option<Remote>) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        let key = crate::server::signing_key(directory)?;
+        let key = crate::server::signing_key(directory, key)?;
         let store = Store::open(directory)?;
         let mut model = Model {
             tenants: store
@@ -145,26 +176,36 @@ impl App {
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             corpus: Self::load_corpus(&store)?,
+            shared: store.meta::<Option<Position>>("shared")?.flatten(),
             ..Model::default()
         };
         for (id, record) in store.numbered::<FingerprintRecord>("fingerprint")? {
-            let text = record.text.clone().unwrap_or_default();
-            let folded = scan::literal(&text).map_err(|error| anyhow!("fingerprint {id}: {error}"))?;
-            model.by_text.insert(folded, id);
-            model.created.insert(id, record.created_at);
-            model.fingerprints.insert(id, Entry { id, text, owners: record.owners, severity: record.severity });
+            let folded = delta::folded(&FingerprintRecord { id, ..record.clone() })?;
+            model.keep(&record, folded);
+        }
+        if model.compiled.as_ref().is_some_and(|compiled| compiled.redis) {
+            if remote.is_none() {
+                bail!("the policy in force keeps fingerprints in Redis: start with `--redis URL` (or PARTYWALL_REDIS)");
+            }
+        } else {
+            // A switch to the shared store that did not get through: what was merged is ours.
+            model.shared = None;
         }
         let segments = Segments::build(&model.fingerprints)?;
         let generation = store.meta::<u64>("phrase_generation")?.unwrap_or(0);
         let phrases = PhraseSegments::new(documents::wire_key(&key, generation));
         let changes = model.corpus.changes();
-        let (published, _) = watch::channel(Published { revision: 0, max_age_s: 300, content: None });
+        let (published, _) =
+            watch::channel(Published { revision: 0, max_age_s: 300, tag: String::new(), content: None });
         let (feed, _) = broadcast::channel(1024);
         let tokens: BTreeMap<String, TokenRecord> = store.named("token")?.into_iter().collect();
         let kept: VecDeque<Event> = store.numbered::<Event>("event")?.into_iter().map(|(_, event)| event).collect();
         let hours = store.named::<Hour>("hour")?;
         let hours = hours.into_iter().filter_map(|(name, hour)| Some((statistics::parse(&name)?, hour))).collect();
         let alerts = store.numbered::<Alert>("alert")?.into_iter().map(|(_, alert)| alert).collect();
+        let mut desk = desk::Desk::open(alerts, now_ms());
+        desk.outbox = store.numbered("outbox")?.into_iter().collect();
+        desk.receivers = store.named("receiver")?.into_iter().collect();
         let audits = store.named("audit")?.into_iter().collect();
         let unheard = store.named::<u64>("sidecar")?.into_iter().map(|(name, _)| name).collect();
         let offboardings = store.named("offboarding")?.into_iter().collect();
@@ -172,6 +213,10 @@ impl App {
         let app = Self {
             store,
             writer: Mutex::default(),
+            sharing: Mutex::default(),
+            remote,
+            health: Mutex::default(),
+            outrun: Mutex::default(),
             model: RwLock::new(model),
             tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
@@ -183,7 +228,9 @@ impl App {
             events: Mutex::new((kept, last)),
             feed,
             statistics: Mutex::new(hours),
-            alerts: Mutex::new(alerts),
+            desk: Mutex::new(desk),
+            alerts_changed: Notify::new(),
+            address: OnceLock::new(),
             offboardings: Mutex::new(offboardings),
             audits: Mutex::new(audits),
             adoptions: Mutex::default(),
@@ -221,15 +268,20 @@ impl App {
         let result = change(&self.model(), &write)?;
         write.set_meta("revision", &revision)?;
         write.commit()?;
-        let ((added, gone), phrases) = {
+        let (added, gone, rebuild, phrases) = {
             let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
             model.revision = revision;
-            (apply(&mut model, &result), model.corpus.changes())
+            let (added, gone) = apply(&mut model, &result);
+            (added, gone, std::mem::take(&mut model.rebuild), model.corpus.changes())
         };
         if phrases != Changes::default() {
             self.follow_corpus(&phrases)?;
         }
-        if !added.is_empty() || !gone.is_empty() {
+        if rebuild {
+            let current = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let next = current.rebuild(&self.model().fingerprints)?;
+            *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
+        } else if !added.is_empty() || !gone.is_empty() {
             let mut next = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
             next.change(&self.model().fingerprints, &added, &gone)?;
             *self.segments.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -254,47 +306,35 @@ impl App {
 
     fn publish(&self, model: &Model) {
         let Some(compiled) = &model.compiled else { return };
+        if compiled.redis && model.shared.is_none() {
+            // Nobody knows what must be guarded: filters get nothing, and deny.
+            return;
+        }
         let mut content = self.content(compiled, &model.tenants, &model.jwks);
         if let Some(issuer) = model.audit.as_ref().and_then(|running| running.issuer().ok()) {
             content.identity.issuers.push(issuer);
         }
+        let shared = model.shared.as_ref().filter(|_| compiled.redis);
+        // Stands for all fingerprints of both classes, and the key under which phrases travel.
+        let phrases = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
+        let set = model.sum.wrapping_add(model.corpus.sum()) ^ u128::from_le_bytes(*phrases.key());
+        let tag = revisions::tag(&content, compiled.max_age_s, set, shared);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
-        if let Some(phrases) = &mut content.phrases {
-            let segments = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
-            phrases.word_key = STANDARD.encode(documents::word_key(&self.key));
-            phrases.wire_key = STANDARD.encode(segments.key());
-            (phrases.segments, phrases.removed) = segments.manifest();
+        if let Some(travel) = &mut content.phrases {
+            travel.word_key = STANDARD.encode(documents::word_key(&self.key));
+            travel.wire_key = STANDARD.encode(phrases.key());
+            (travel.segments, travel.removed) = phrases.manifest();
         }
-        self.published.send_replace(Published {
-            revision: model.revision.max(1),
-            max_age_s: compiled.max_age_s,
-            content: Some(Arc::new(content)),
-        });
+        drop(phrases);
+        let revision = model.revision.max(1);
+        lock(&self.outrun).published(&tag, revision);
+        let content = Some(Arc::new(content));
+        self.published.send_replace(Published { revision, max_age_s: compiled.max_age_s, tag, content });
     }
 
     /// Follows what is published.
     pub fn subscribe(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
-    }
-
-    /// A filter runs a later revision than ours: our data was restored from a backup. Moves past it, so that the filter,
-    /// which refuses to go back, follows again.
-    ///
-    /// # Errors
-    /// When the store fails, or the claim is absurd.
-    pub fn outrun(&self, revision: u64) -> Result<()> {
-        let _writer = lock(&self.writer);
-        let ours = self.model().revision;
-        if revision < ours || revision - ours > 1_000_000_000 {
-            return Ok(());
-        }
-        let write = self.store.write()?;
-        write.set_meta("revision", &(revision + 1))?;
-        write.commit()?;
-        tracing::warn!(theirs = revision, ours, "a filter runs a later revision: moving past it");
-        self.model.write().unwrap_or_else(PoisonError::into_inner).revision = revision + 1;
-        self.publish(&self.model());
-        Ok(())
     }
 
     /// A blob by its digest.

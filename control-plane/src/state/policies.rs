@@ -1,13 +1,15 @@
 //! Policies, and the keys of the issuers that they name.
 
 use super::tenants::{check_places, new_tenants};
-use super::{App, PolicyRecord, now, refused};
+use super::{App, PolicyRecord, lock, now, refused};
 use crate::jwks::Cached;
 use crate::policy::{Compiled, Policy};
+use crate::shared::Position;
 use anyhow::Result;
 use partywall_core::scan;
 use partywall_core::tenant::TenantId;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 impl App {
     /// Checks that the filters could enforce a policy with these keys.
@@ -33,6 +35,7 @@ impl App {
         compiled: Compiled,
         fetched: BTreeMap<String, Cached>,
         by: &str,
+        force: bool,
     ) -> Result<PolicyRecord> {
         self.try_policy(&compiled, &fetched)?;
         let ids: Vec<TenantId> = policy
@@ -54,7 +57,10 @@ impl App {
                 ),
             ));
         }
-        let (record, ..) = self.change(
+        let _sharing = lock(&self.sharing);
+        let shared = self.shares();
+        self.move_store(compiled.redis, force)?;
+        let changed = self.change(
             |model, write| {
                 check_places(&compiled, &model.tenants.keys().chain(&ids).collect::<Vec<_>>())?;
                 let version = model.policies.last().map_or(1, |last| last.version + 1);
@@ -62,6 +68,10 @@ impl App {
                     PolicyRecord { version, text: text.to_owned(), applied_at: now(), applied_by: by.to_owned() };
                 write.put_numbered("policy", [(version, &record)])?;
                 write.set_meta("compiled", &compiled)?;
+                if !compiled.redis {
+                    // From now on what is here is all there is.
+                    write.set_meta("shared", &None::<Position>)?;
+                }
                 for (issuer, cached) in &fetched {
                     write.put("jwks", issuer, cached)?;
                 }
@@ -76,12 +86,19 @@ impl App {
                 model.former.clone_from(former);
                 model.policies.push(record.clone());
                 model.compiled = Some(compiled.clone());
+                if !compiled.redis {
+                    model.shared = None;
+                }
                 model.jwks.extend(fetched.clone());
                 model.tenants.extend(new.iter().map(|tenant| (tenant.id.clone(), tenant.clone())));
                 (vec![], vec![])
             },
-        )?;
-        Ok(record)
+        );
+        if changed.is_err() && !shared {
+            // What was merged stays here too.
+            self.model.write().unwrap_or_else(PoisonError::into_inner).shared = None;
+        }
+        changed.map(|(record, ..)| record)
     }
 
     /// Takes in the keys that an issuer publishes now. Publishes only when they changed.

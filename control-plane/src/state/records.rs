@@ -93,6 +93,8 @@ pub struct Published {
     pub revision: u64,
     /// How long it may serve without hearing from us.
     pub max_age_s: u64,
+    /// Names what it says: two control planes that say the same give it the same.
+    pub tag: String,
     /// `None` until a policy is applied.
     pub content: Option<Arc<wire::Content>>,
 }

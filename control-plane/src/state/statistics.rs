@@ -4,7 +4,7 @@
 
 use super::{Alert, App, lock, now};
 use anyhow::Result;
-use partywall_core::record::Decision;
+use partywall_core::record::{Decision, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -89,18 +89,11 @@ pub(super) fn count<'d>(known: &Statistics, decisions: impl Iterator<Item = &'d 
         let foreign: BTreeMap<String, u64> = decision.foreign.iter().cloned().collect();
         hour.add(&Hour { own: decision.kept, foreign, requests: 1 });
         if before <= threshold && hour.foreign() > threshold {
-            added.alerts.push(Alert {
-                sequence: 0,
-                at: now(),
-                kind: "namespace_threshold".to_owned(),
-                tenant: Some(tenant.clone()),
-                surface: Some(surface.clone()),
-                request_id: decision.request_id.clone(),
-                summary: format!(
-                    "retrieval for {tenant} on {surface} brought {} foreign results within an hour (threshold {threshold}); they were dropped",
-                    hour.foreign()
-                ),
-            });
+            let summary = format!(
+                "retrieval for {tenant} on {surface} brought {} foreign results within an hour (threshold {threshold}); they were dropped",
+                hour.foreign()
+            );
+            added.alerts.push(Alert::about(decision, "namespace_threshold", Severity::High, "", summary));
         }
     }
     added

@@ -12,7 +12,7 @@
 use partywall_core::error::{Code, Shape};
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
-use partywall_core::snapshot::wire::{HoldBack, Limits, OnDetect, Segment};
+use partywall_core::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect, Segment};
 use partywall_core::tenant::TenantId;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -157,6 +157,8 @@ fn leaks(text: &str) -> bool {
     ["abcd7e", "bcd7", "falcon harbor", "aaaa7", "harbor 77", "canary 0451", "den aab aab"]
         .iter()
         .any(|p| folded.contains(p))
+        // The only one that is long enough to be found in disguise.
+        || scan::symbols(text).contains("falconharbor")
 }
 
 proptest! {
@@ -277,7 +279,7 @@ fn the_automaton_agrees_with_the_library() {
     let library = aho_corasick::AhoCorasick::new(&patterns).unwrap();
     for _ in 0..300 {
         let text: String = (0..40).map(|_| b"abc9"[next() % 4] as char).collect();
-        let mut scanner = scanner(&set, Media::Text, OnDetect::Alert, HoldBack::Exact);
+        let mut scanner = scanner(&set, Media::Text, OnDetect::Alert, HoldBack::Exact).evasion(Evasion::Plain);
         scanner.push(text.as_bytes(), true);
         let mut ours: Vec<(u64, u64)> = scanner.hits().iter().map(|hit| (hit.fingerprint, hit.offset)).collect();
         let mut theirs: Vec<(u64, u64)> =

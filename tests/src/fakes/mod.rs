@@ -26,7 +26,12 @@ pub struct Fake {
 impl Fake {
     /// Starts it.
     pub fn start(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("no free port");
+        Self::start_at(0, answer)
+    }
+
+    /// Starts it on a port; 0 takes a free one.
+    pub fn start_at(port: u16, answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is not free");
         let port = listener.local_addr().map(|address| address.port()).expect("an address");
         let fake = Self { received: Arc::default(), port };
         let (server, answer) = (fake.clone(), Arc::new(answer));

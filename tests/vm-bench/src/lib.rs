@@ -11,7 +11,9 @@ mod bench {
     use partywall_core::session::{Session, Standing};
     use partywall_core::snapshot::Snapshot;
     use partywall_core::snapshot::wire::Content;
-    use partywall_core::snapshot::wire::{Credential, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind};
+    use partywall_core::snapshot::wire::{
+        Credential, Evasion, HoldBack, Limits, OnDetect, Rag, Segment, Surface, SurfaceKind,
+    };
     use partywall_core::surface::Surfaces;
     use partywall_core::tenant::TenantId;
     use proxy_wasm::hostcalls::log;
@@ -179,7 +181,7 @@ mod bench {
         let set = Rc::new(FingerprintSet::new(vec![Rc::new(loader.finish().expect("a segment"))], vec![]));
         let finish_ms = start.elapsed().as_secs_f64() * 1e3;
         let limits = Limits { request_bytes: 1 << 24, response_bytes: 1 << 24, event_bytes: 1 << 24 };
-        let scan = |_| {
+        let scan = |evasion| {
             let start = Instant::now();
             let mut scanner = Scanner::new(ScanConfig {
                 set: Rc::clone(&set),
@@ -190,7 +192,8 @@ mod bench {
                 hold_back: HoldBack::Exact,
                 limits,
                 request_id: String::new(),
-            });
+            })
+            .evasion(evasion);
             for chunk in input.text.as_bytes().chunks(16 * 1024) {
                 std::hint::black_box(scanner.push(chunk, false));
             }
@@ -248,7 +251,8 @@ mod bench {
             "response_body_us": response_body,
             "finish_us": finish,
             "record_us": record,
-            "scan_mb_s": median((0..15).map(scan).collect()),
+            "scan_mb_s": median((0..15).map(|_| scan(Evasion::Strict)).collect()),
+            "scan_plain_mb_s": median((0..15).map(|_| scan(Evasion::Plain)).collect()),
             "verify_us": median((0..15).map(verify).collect()),
             "rewrite_us": median((0..15).map(rewrite).collect()),
             "load_piece_ms_max": pieces.iter().copied().fold(0.0, f64::max),

@@ -1,14 +1,14 @@
 //! The scanner: media, action, hold-back and the sizes of the pieces come first, the body after them.
 //!
 //! For every split the result is that of the whole body; what has no match leaves byte for byte; what is blocked is a
-//! beginning of the body; what was redacted has no match left.
+//! beginning of the body; what was redacted has no match left; looking for disguises finds all that is there in clear.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use partywall_core::error::Code;
 use partywall_core::json;
-use partywall_core::scan::{FingerprintSet, Media};
-use partywall_core::snapshot::wire::{HoldBack, Limits, OnDetect};
+use partywall_core::scan::{FingerprintSet, Media, symbols};
+use partywall_core::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect};
 use partywall_core_fuzz::{WIDE, blob, byte, load, run, scanner, set, take};
 use std::rc::Rc;
 
@@ -25,6 +25,11 @@ fn cut<'b>(mut body: &'b [u8], sizes: &[u8]) -> Vec<&'b [u8]> {
         }
     }
     pieces
+}
+
+/// Whether a body that was declared as text is read as that: what may look like events or JSON is judged as such.
+fn is_text(body: &[u8]) -> bool {
+    body.first().is_some_and(|b| b.is_ascii_alphanumeric() && !b"deir".contains(b))
 }
 
 thread_local! {
@@ -59,6 +64,15 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(String::from_utf8_lossy(&whole.out), String::from_utf8_lossy(&split.out), "{what}");
         assert_eq!(whole.out, split.out, "{what}");
     }
+    // Looking for disguises finds more, and nothing less.
+    if action == OnDetect::Alert && whole.hits.len() < 64 {
+        let plain = scanner(&set, media, action, hold, WIDE).evasion(Evasion::Plain);
+        let plain = run(plain, std::iter::once(body));
+        assert!(plain.hits.iter().all(|hit| whole.hits.contains(hit)), "{:?} {:?}: {what}", plain.hits, whole.hits);
+        assert_eq!(plain.blocked, whole.blocked, "{what}");
+        let disguised = media == Media::Text && symbols(&String::from_utf8_lossy(body)).contains("falconharbor");
+        assert!(!disguised || !whole.hits.is_empty() || empty || whole.blocked.is_some() || !is_text(body), "{what}");
+    }
     if empty {
         assert!(whole.hits.is_empty() && whole.blocked != Some(Code::FingerprintMatch), "{what}");
     }
@@ -71,8 +85,7 @@ fuzz_target!(|input: &[u8]| {
     // What is valid is not refused for its form.
     let valid = match media {
         Media::Json => json::parse(body).is_ok(),
-        // What may look like events or JSON is judged as that.
-        Media::Text => body.first().is_some_and(|b| b.is_ascii_alphanumeric() && !b"deir".contains(b)),
+        Media::Text => is_text(body),
         Media::Ndjson => {
             body.split(|b| matches!(b, b'\n' | b'\r')).all(|line| line.is_empty() || json::parse(line).is_ok())
         }
@@ -88,7 +101,9 @@ fuzz_target!(|input: &[u8]| {
         // Text that was no JSON and is JSON without its match is another document, with other texts.
         let same_kind = json::parse(&whole.out).is_ok() == json::parse(body).is_ok();
         if media == Media::Json || (media == Media::Text && same_kind) {
-            let again = run(scanner(&set, media, OnDetect::Block, hold, WIDE), std::iter::once(whole.out.as_slice()));
+            // In clear: to symbols without separators, "[redacted]" may be the end of what stands before it.
+            let again = scanner(&set, media, OnDetect::Block, hold, WIDE).evasion(Evasion::Plain);
+            let again = run(again, std::iter::once(whole.out.as_slice()));
             // Malformed it may be: "[redacted]" in text that looks like events reads like JSON that is none.
             assert_ne!(
                 again.blocked,

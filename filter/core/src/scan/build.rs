@@ -1,11 +1,13 @@
 //! Building a segment, natively: the control plane does this, a VM never.
 //!
 //! The `aho-corasick` crate constructs the automaton (goto, fail); this module lays it out as a double array and
-//! writes the blob that the VM searches as it is. Sections, little endian: header of six `u32` after the
+//! writes the blob that the VM searches as it is. Sections, little endian: header of eight `u32` after the
 //! magic; slots (`u64`); outputs (`state u32, entry u32`, sorted); entries (`id u64, severity u32, first owner u32,
-//! owners u32, length u32`); owner references (`u32`); owner names (`length u8`, bytes).
+//! owners u32, length u32`); owner references (`u32`); disguises (`entry u32`, then for each `length u8`, symbols); owner names
+//! (`length u8`, bytes).
 
 use super::automaton::{MAX_SLOTS, NO_BASE, Slot};
+use super::disguise;
 use super::fold::{LiteralError, literal};
 use crate::record::Severity;
 use crate::tenant::TenantId;
@@ -15,9 +17,9 @@ use aho_corasick::nfa::noncontiguous::NFA;
 use std::collections::{BTreeMap, HashMap};
 
 /// The blob's first bytes.
-pub(super) const MAGIC: &[u8; 8] = b"PWSEG\0\0\x01";
+pub(super) const MAGIC: &[u8; 8] = b"PWSEG\0\0\x02";
 /// Bytes of the header, magic included.
-pub(super) const HEADER: usize = 32;
+pub(super) const HEADER: usize = 40;
 
 /// A fingerprint to compile.
 #[derive(Clone, Debug)]
@@ -327,7 +329,9 @@ fn write(
     }
     let mut blob = Vec::with_capacity(slots.len().saturating_mul(8));
     blob.extend_from_slice(MAGIC);
-    for word in [slots.len(), outputs.len(), entries.len(), count as usize, owners.len(), names.len()] {
+    let disguises = disguise::build(entries.iter().map(|entry| entry.text.as_str()));
+    let (patterns, pool) = (disguises.entries.len(), disguises.pool.len());
+    for word in [slots.len(), outputs.len(), entries.len(), count as usize, owners.len(), names.len(), patterns, pool] {
         blob.extend_from_slice(&narrow(word)?.to_le_bytes());
     }
     slots.iter().for_each(|slot| blob.extend_from_slice(&slot.to_le_bytes()));
@@ -337,6 +341,8 @@ fn write(
     }
     blob.extend_from_slice(&records);
     blob.extend_from_slice(&references);
+    disguises.entries.iter().for_each(|entry| blob.extend_from_slice(&entry.to_le_bytes()));
+    blob.extend_from_slice(&disguises.pool);
     blob.extend_from_slice(&names);
     Ok(blob)
 }

@@ -9,11 +9,12 @@
 //! something foreign ends is read again character by character, so that what happens at a match has one place only.
 
 use super::automaton::symbol;
+use super::disguise::{Disguises, Quick, seen};
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::phrase::{View, Words};
 use crate::record::{Class, Severity};
-use crate::snapshot::wire::HoldBack;
+use crate::snapshot::wire::{Evasion, HoldBack};
 
 /// Where a folded byte was written: `offset:48 | flags:8 | length:8`, in bytes of the stream.
 type Place = u64;
@@ -56,6 +57,8 @@ pub(super) struct Channel {
     pub(super) constant: Option<u64>,
     /// The same text as words, for phrases.
     pub(super) words: Words,
+    /// The same text read for literals in disguise.
+    disguises: Option<Box<Disguises>>,
 }
 
 /// What every channel of a scanner shares.
@@ -68,9 +71,9 @@ pub(super) struct Engine<'s> {
 /// How many ASCII bytes are read at once.
 const BLOCK: usize = 64;
 
-/// What one ASCII byte means: `class:3 | symbol:6 | folded:7`.
-const ASCII: [u16; 128] = {
-    let mut table = [0u16; 128];
+/// What one ASCII byte means: `what disguises see:16 | class:3 | symbol:6 | folded:7`.
+const ASCII: [u32; 256] = {
+    let mut table = [0u32; 256];
     let mut b = 0u8;
     while b < 128 {
         let folded = if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { SEPARATOR };
@@ -81,7 +84,8 @@ const ASCII: [u16; 128] = {
         };
         #[allow(clippy::indexing_slicing)] // evaluated by the compiler
         {
-            table[b as usize] = (class(b) as u16) << 13 | (symbol as u16) << 7 | folded as u16;
+            let plain = (class(b) as u16) << 13 | (symbol as u16) << 7 | folded as u16;
+            table[b as usize] = (seen(b) as u32) << 16 | plain as u32;
         }
         b = b.wrapping_add(1);
     }
@@ -96,6 +100,18 @@ struct Block {
     class: u8,
     last_separator: bool,
     string_start: bool,
+    /// The same bytes as the search for disguises wants them.
+    quick: Quick,
+}
+
+/// What became of a block.
+enum Read {
+    /// Nothing foreign ends in it.
+    All,
+    /// Something ends in clear: nothing was read.
+    Clear,
+    /// Something in disguise ends after so many bytes, which were read for disguises only.
+    Disguised(usize),
 }
 
 /// Classes of characters; a word begins where the class changes, but not from `Upper` to `Lower`.
@@ -117,7 +133,7 @@ const fn class(byte: u8) -> u8 {
 
 impl Channel {
     /// A text in which nothing was read yet, to be searched for `set`.
-    pub(super) fn new(set: &FingerprintSet) -> Self {
+    pub(super) fn new(set: &FingerprintSet, evasion: Evasion) -> Self {
         // The ring must reach back over the longest fingerprint and what one character may fold to; a power of two.
         let ring = set.longest().saturating_add(BLOCK).next_power_of_two().min(512);
         Self {
@@ -132,22 +148,29 @@ impl Channel {
             last_value: None,
             constant: None,
             words: Words::default(),
+            disguises: (evasion == Evasion::Strict && !set.grams().is_empty()).then(Box::default),
         }
     }
 
     /// Forgets everything live: what follows is another text.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, engine: &Engine<'_>) {
         self.states = [0; MAX_SEGMENTS];
         self.before = [0; MAX_SEGMENTS];
         self.class = CLASS_SEPARATOR;
         self.last_separator = true;
         self.words.restart();
+        if let Some(disguises) = &mut self.disguises {
+            disguises.restart(engine);
+        }
         self.begin_string();
     }
 
     /// A new piece of the same text begins.
     pub(super) fn begin_string(&mut self) {
         self.string_start = true;
+        if let Some(disguises) = &mut self.disguises {
+            disguises.begin_string();
+        }
     }
 
     /// Reads text without escapes that was written at `at`, up to and including the first character that ends a
@@ -164,13 +187,25 @@ impl Channel {
                 let run = rest.as_bytes().iter().position(|b| !b.is_ascii()).unwrap_or(rest.len());
                 let (ascii, later) = rest.split_at_checked(run).unwrap_or((rest, ""));
                 for block in ascii.as_bytes().chunks(BLOCK) {
-                    if self.block(engine, block, at) {
-                        at = at.wrapping_add(block.len() as u64);
-                        continue;
-                    }
-                    for byte in block {
+                    let disguised = match self.block(engine, block, at) {
+                        Read::All => {
+                            at = at.wrapping_add(block.len() as u64);
+                            continue;
+                        }
+                        Read::Clear => None,
+                        Read::Disguised(len) => Some(len),
+                    };
+                    for (index, byte) in block.iter().enumerate() {
                         self.save();
                         self.emit(engine, fold::ascii(*byte), class(*byte), at << 16 | 1, found);
+                        if disguised.is_none_or(|len| index.wrapping_add(1) == len)
+                            && let Some(disguises) = &mut self.disguises
+                        {
+                            if disguised.is_none() {
+                                disguises.char(engine, char::from(*byte), at, 1);
+                            }
+                            disguises.take(found);
+                        }
                         at = at.wrapping_add(1);
                         if !found.is_empty() {
                             return usize::try_from(at.wrapping_sub(first_at)).unwrap_or(text.len());
@@ -191,9 +226,9 @@ impl Channel {
         text.len()
     }
 
-    /// Reads a block of ASCII, unless something foreign ends in it: then nothing was read.
-    fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> bool {
-        let block = self.fold(bytes, at);
+    /// Reads a block of ASCII, unless something foreign ends in it.
+    fn block(&mut self, engine: &Engine<'_>, bytes: &[u8], at: u64) -> Read {
+        let mut block = self.fold(bytes, at);
         let symbols = block.symbols.get(..block.len).unwrap_or_default();
         let mut states = self.states;
         for (index, (segment, state)) in engine.set.segments().iter().zip(states.iter_mut()).enumerate() {
@@ -207,7 +242,7 @@ impl Channel {
                 slot = segment.automaton.slot(*state);
                 rest = later;
                 if slot.out() && self.foreign(engine, index, *state) {
-                    return false;
+                    return Read::Clear;
                 }
             }
             let mut last = symbol(slot.check());
@@ -216,14 +251,19 @@ impl Channel {
                 (*state, slot) = segment.automaton.advance(slot, last, (one & 0x7f) as u8, next);
                 last = next;
                 if slot.out() && self.foreign(engine, index, *state) {
-                    return false;
+                    return Read::Clear;
                 }
             }
+        }
+        if let Some(disguises) = &mut self.disguises
+            && let Some(len) = disguises.ascii(engine, bytes, at, &mut block.quick)
+        {
+            return Read::Disguised(len);
         }
         self.count = self.count.wrapping_add(block.len as u64);
         self.states = states;
         (self.class, self.last_separator, self.string_start) = (block.class, block.last_separator, block.string_start);
-        true
+        Read::All
     }
 
     /// Whether something ends at this state that is not the tenant's own.
@@ -238,12 +278,15 @@ impl Channel {
     /// block, so that nothing which is still needed is overwritten, also when the block is read again.
     fn fold(&mut self, bytes: &[u8], at: u64) -> Block {
         let mut symbols = [0; BLOCK];
+        let mut quick = Quick::new();
         let mut len = 0usize;
         let (mut class, mut last_separator, mut string_start) = (self.class, self.last_separator, self.string_start);
         let mask = self.ring.len().wrapping_sub(1);
         let mut place = at << 16 | 1;
         for byte in bytes {
-            let one = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
+            let both = ASCII.get(usize::from(*byte)).copied().unwrap_or(0);
+            quick.push((both >> 16) as u16);
+            let one = both as u16;
             let before = std::mem::replace(&mut class, (one >> 13) as u8);
             let mut here = place;
             place = place.wrapping_add(1 << 16);
@@ -269,7 +312,7 @@ impl Channel {
             }
             len = len.wrapping_add(1);
         }
-        Block { symbols, len, class, last_separator, string_start }
+        Block { symbols, len, class, last_separator, string_start, quick }
     }
 
     /// Reads one character that `len` bytes at `at` wrote.
@@ -284,6 +327,10 @@ impl Channel {
         });
         if vanished {
             self.class = CLASS_SEPARATOR;
+        }
+        if let Some(disguises) = &mut self.disguises {
+            disguises.char(engine, c, at, len);
+            disguises.take(found);
         }
     }
 
@@ -332,15 +379,15 @@ impl Channel {
     pub(super) fn live_from(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
         let begun = |from: &u64| self.constant.is_none_or(|value| *from < value);
         let literal = self.live(engine, hold, &self.states, self.count).filter(begun);
-        [literal, engine.phrases.as_ref().and_then(|view| self.words.live_from(view)).filter(begun)]
-            .into_iter()
-            .flatten()
-            .min()
+        let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from()).filter(begun);
+        let phrase = engine.phrases.as_ref().and_then(|view| self.words.live_from(view)).filter(begun);
+        [literal, disguised, phrase].into_iter().flatten().min()
     }
 
     /// As [`Channel::live_from`], before the last character was read.
     pub(super) fn live_from_before(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
-        self.live(engine, hold, &self.before, self.before_count)
+        let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from_before());
+        self.live(engine, hold, &self.before, self.before_count).into_iter().chain(disguised).min()
     }
 
     fn live(&self, engine: &Engine<'_>, hold: HoldBack, states: &[u32], count: u64) -> Option<u64> {

@@ -8,7 +8,7 @@
 //! - every run of anything else that is no letter or digit (space, punctuation, symbols, controls) becomes one space.
 //!
 //! Patterns are folded the same way and trimmed, so `Falcon-Harbor`, `FALCON  harbor` and `ﬁ…` forms meet. Letters are
-//! not mapped to look-alikes of other scripts: that is a later part.
+//! not mapped to look-alikes of other scripts: `disguise` does that.
 
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 

@@ -9,7 +9,7 @@ use crate::error::Code;
 use crate::json::unescape;
 use crate::phrase::View;
 use crate::record::{Class, Hit};
-use crate::snapshot::wire::{HoldBack, OnDetect};
+use crate::snapshot::wire::{Evasion, HoldBack, OnDetect};
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,6 +29,7 @@ pub(super) struct Judge {
     phrase_owners: [u32; MAX_SEGMENTS],
     on_detect: OnDetect,
     hold: HoldBack,
+    evasion: Evasion,
     channels: HashMap<u64, Channel>,
     scratch: Channel,
     pub(super) gate: Gate,
@@ -57,13 +58,15 @@ impl Judge {
     pub(super) fn new(set: Rc<FingerprintSet>, tenant: &TenantId, on_detect: OnDetect, hold: HoldBack) -> Self {
         let owners = set.owners(tenant);
         let phrase_owners = set.phrases().map_or([u32::MAX; MAX_SEGMENTS], |phrases| phrases.owners(tenant));
-        let scratch = Channel::new(&set);
+        let evasion = Evasion::default();
+        let scratch = Channel::new(&set, evasion);
         Self {
             set,
             owners,
             phrase_owners,
             on_detect,
             hold,
+            evasion,
             channels: HashMap::new(),
             scratch,
             gate: Gate::default(),
@@ -73,9 +76,15 @@ impl Judge {
         }
     }
 
+    /// Whether disguises are looked for: to be said before anything is read.
+    pub(super) fn evasion(&mut self, evasion: Evasion) {
+        self.evasion = evasion;
+        self.scratch = Channel::new(&self.set, evasion);
+    }
+
     /// Reads text that stands for itself.
     pub(super) fn alone(&mut self, text: &str, at: u64) -> Result<(), Code> {
-        self.scratch.restart();
+        self.scratch.restart(&engine(&self.set, &self.owners, self.phrase_owners));
         let mut done = 0usize;
         while done < text.len() {
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
@@ -95,7 +104,7 @@ impl Judge {
         let mut done = 0usize;
         while done < text.len() {
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
-            let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
+            let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set, self.evasion));
             let rest = text.get(done..).unwrap_or("");
             let place = at.saturating_add(done as u64);
             let (read, live) = phrases::plain(channel, &engine, rest, place, self.hold, &mut self.found);
@@ -113,7 +122,7 @@ impl Judge {
     /// A new piece of the plain channel begins (the next event's data).
     pub(super) fn begin_plain(&mut self) -> Result<(), Code> {
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
-        let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set));
+        let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set, self.evasion));
         channel.begin_string();
         phrases::begin(channel, &engine, &mut self.found);
         self.settle(true)
@@ -159,7 +168,7 @@ impl Judge {
             if !self.channels.contains_key(&text.channel) && self.channels.len() >= MAX_CHANNELS {
                 return Err(Code::UpstreamMalformed);
             }
-            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set));
+            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set, self.evasion));
             // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what
             // begins in it must not hold back every event.
             let place = origin.place(text.start);
@@ -182,8 +191,8 @@ impl Judge {
 
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
-        self.scratch.restart();
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
+        self.scratch.restart(&engine);
         read(&mut self.scratch, &engine, raw, origin.place(text.start), text.escaped, &mut self.found);
         phrases::end(&mut self.scratch, &engine, &mut self.found);
         self.settle(text.quoted)

@@ -4,6 +4,7 @@
 
 use super::automaton::{Automaton, MAX_SLOTS};
 use super::build::{HEADER, MAGIC};
+use super::disguise::Table;
 use crate::record::Severity;
 use crate::snapshot::wire;
 use crate::tenant::TenantId;
@@ -52,6 +53,7 @@ pub struct LoadedSegment {
     entries: Vec<Loaded>,
     references: Vec<u32>,
     owners: Vec<TenantId>,
+    pub(super) disguises: Table,
 }
 
 impl LoadedSegment {
@@ -83,6 +85,11 @@ impl LoadedSegment {
         .filter_map(|output| self.entries.get((*output & 0xffff_ffff) as usize))
     }
 
+    /// An entry by its number.
+    pub(super) fn entry(&self, index: u32) -> Option<&Loaded> {
+        self.entries.get(index as usize)
+    }
+
     /// How many fingerprints it holds.
     pub fn entries(&self) -> u64 {
         u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
@@ -98,7 +105,8 @@ impl LoadedSegment {
         let rest =
             self.outputs.capacity().saturating_mul(8).saturating_add(self.references.capacity().saturating_mul(4));
         let entries = self.entries.capacity().saturating_mul(size_of::<Loaded>());
-        self.automaton.memory_bytes().saturating_add(rest).saturating_add(entries)
+        let disguises = self.disguises.memory_bytes();
+        self.automaton.memory_bytes().saturating_add(rest).saturating_add(entries).saturating_add(disguises)
     }
 }
 
@@ -109,6 +117,8 @@ enum Section {
     Outputs,
     Entries,
     References,
+    Disguises,
+    Pool,
     Names,
 }
 
@@ -121,12 +131,13 @@ pub struct Loader {
     /// Bytes that do not make a whole item yet.
     rest: Vec<u8>,
     /// Items still to come, per section; `None` before the header.
-    counts: Option<[u32; 6]>,
+    counts: Option<[u32; 8]>,
     section: Section,
     slots: Vec<u64>,
     outputs: Vec<u64>,
     entries: Vec<Loaded>,
     references: Vec<u32>,
+    disguises: Table,
     names: Vec<u8>,
 }
 
@@ -152,6 +163,7 @@ impl Loader {
             outputs: Vec::new(),
             entries: Vec::new(),
             references: Vec::new(),
+            disguises: Table::default(),
             names: Vec::new(),
         })
     }
@@ -192,35 +204,40 @@ impl Loader {
         if header.get(..8) != Some(MAGIC) {
             return Err(LoadError::Header);
         }
-        let mut counts = [0u32; 6];
+        let mut counts = [0u32; 8];
         for (count, four) in counts.iter_mut().zip(header.get(8..).unwrap_or_default().chunks_exact(4)) {
             *count = u32::from_le_bytes(four.try_into().map_err(|_| LoadError::Header)?);
         }
-        let [slots, outputs, entries, references, _, names] = counts.map(u64::from);
-        let size = [(slots, 8), (outputs, 8), (entries, 24), (references, 4), (names, 1)]
+        let [slots, outputs, entries, references, _, names, disguises, pool] = counts.map(u64::from);
+        let sections =
+            [(slots, 8), (outputs, 8), (entries, 24), (references, 4), (disguises, 4), (pool, 1), (names, 1)];
+        let size = sections
             .iter()
             .try_fold(u64::try_from(HEADER).unwrap_or(0), |sum, (n, each)| sum.checked_add(n.checked_mul(*each)?));
         if size != Some(self.expected) || slots > u64::try_from(MAX_SLOTS).unwrap_or(0) {
             return Err(LoadError::Header);
         }
-        let [slots, outputs, entries, references, _, names] = counts.map(|n| n as usize);
+        let [slots, outputs, entries, references, _, names, disguises, pool] = counts.map(|n| n as usize);
         self.slots.reserve_exact(slots);
         self.outputs.reserve_exact(outputs);
         self.entries.reserve_exact(entries);
         self.references.reserve_exact(references);
+        self.disguises.reserve(disguises, pool);
         self.names.reserve_exact(names);
         self.counts = Some(counts);
         Ok(())
     }
 
     fn sections<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
-        let Some([slots, outputs, entries, references, _, _]) = self.counts else { return bytes };
+        let Some([slots, outputs, entries, references, _, _, disguises, pool]) = self.counts else { return bytes };
         loop {
             let (have, want, each, next) = match self.section {
                 Section::Slots => (self.slots.len(), slots, 8, Section::Outputs),
                 Section::Outputs => (self.outputs.len(), outputs, 8, Section::Entries),
                 Section::Entries => (self.entries.len(), entries, 24, Section::References),
-                Section::References => (self.references.len(), references, 4, Section::Names),
+                Section::References => (self.references.len(), references, 4, Section::Disguises),
+                Section::Disguises => (self.disguises.loaded().0, disguises, 4, Section::Pool),
+                Section::Pool => (self.disguises.loaded().1, pool, 1, Section::Names),
                 Section::Names => {
                     self.names.extend_from_slice(bytes);
                     return &[];
@@ -229,6 +246,9 @@ impl Loader {
             let missing = (want as usize).saturating_sub(have);
             let whole = missing.min(bytes.len().checked_div(each).unwrap_or(0));
             let (now, later) = bytes.split_at_checked(whole.saturating_mul(each)).unwrap_or((bytes, &[]));
+            if matches!(self.section, Section::Pool) {
+                self.disguises.patterns(now);
+            }
             for item in now.chunks_exact(each) {
                 match self.section {
                     Section::Slots => self.slots.push(u64_at(item, 0)),
@@ -247,7 +267,9 @@ impl Loader {
                         owners: u32_at(item, 16),
                         len: u8::try_from(u32_at(item, 20)).unwrap_or(0),
                     }),
-                    _ => self.references.push(u32_at(item, 0)),
+                    Section::References => self.references.push(u32_at(item, 0)),
+                    Section::Disguises => self.disguises.entry(u32_at(item, 0)),
+                    Section::Pool | Section::Names => break,
                 }
             }
             bytes = later;
@@ -263,7 +285,7 @@ impl Loader {
     /// # Errors
     /// [`LoadError`] says what is wrong.
     pub fn finish(self) -> Result<LoadedSegment, LoadError> {
-        let Some([slots, outputs, entries, references, owners, _]) = self.counts else { return Err(LoadError::Size) };
+        let Some([slots, outputs, entries, references, owners, ..]) = self.counts else { return Err(LoadError::Size) };
         if self.seen != self.expected || !self.rest.is_empty() {
             return Err(LoadError::Size);
         }
@@ -274,6 +296,7 @@ impl Loader {
             && self.outputs.len() == outputs as usize
             && self.entries.len() == entries as usize
             && self.references.len() == references as usize;
+        let disguises = self.disguises;
         let owners_table = names(&self.names, owners).ok_or(LoadError::Structure)?;
         let mut segment = LoadedSegment {
             automaton: Automaton::new(self.slots),
@@ -281,8 +304,9 @@ impl Loader {
             entries: self.entries,
             references: self.references,
             owners: owners_table,
+            disguises,
         };
-        if !whole || !sound(&segment, slots) {
+        if !whole || !sound(&segment, slots) || !segment.disguises.is_sound(segment.entries.len()) {
             return Err(LoadError::Structure);
         }
         segment.automaton.prepare();

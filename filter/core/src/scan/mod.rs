@@ -2,7 +2,7 @@
 //!
 //! Decode → fold → match → gate, sans-IO: [`Scanner::push`] takes bytes and gives those that may leave. Framings
 //! (`units`, `text`) find the parts of a stream, `event` the texts of a JSON document, `channel` joins texts over parts and
-//! runs the `automaton` over their folded form, `gate` holds and counts. The invariants, each a property test:
+//! runs the `automaton` over their folded form, `disguise` finds what is encoded or hidden, `gate` holds and counts. The invariants, each a property test:
 //!
 //! - for every split of the same bytes: the same output, the same verdict (`hold_back: exact`, within the limits);
 //! - what is released never holds a byte of a foreign match (`hold_back: exact`);
@@ -15,6 +15,7 @@
 mod automaton;
 mod build;
 mod channel;
+mod disguise;
 mod event;
 pub mod fold;
 mod gate;
@@ -27,6 +28,7 @@ mod text;
 mod units;
 
 pub use build::{CompileError, Entry, compile};
+pub use disguise::symbols;
 pub use fold::{LiteralError, literal};
 pub use load::{LoadError, LoadedSegment, Loader};
 pub use media::Media;
@@ -34,7 +36,7 @@ pub use set::{FingerprintSet, MAX_SEGMENTS};
 
 use crate::error::{Code, Shape};
 use crate::record::{Bytes, Hit};
-use crate::snapshot::wire::{HoldBack, Limits, OnDetect};
+use crate::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect};
 use crate::tenant::TenantId;
 use judge::{Judge, Origin};
 use std::rc::Rc;
@@ -111,6 +113,13 @@ impl Scanner {
             request_id: config.request_id,
             blocked: false,
         }
+    }
+
+    /// Whether literals in disguise are looked for, too. To be said before the first byte; else they are.
+    #[must_use]
+    pub fn evasion(mut self, evasion: Evasion) -> Self {
+        self.judge.evasion(evasion);
+        self
     }
 
     /// Takes the next bytes; `end` says that they are the last.

@@ -1,5 +1,6 @@
 //! All fingerprints of a snapshot: a few segments, and the ids that are gone.
 
+use super::disguise::Grams;
 use super::load::{Loaded, LoadedSegment};
 use crate::phrase::PhraseSet;
 use crate::tenant::TenantId;
@@ -15,6 +16,7 @@ pub struct FingerprintSet {
     removed: Vec<u64>,
     longest: usize,
     phrases: Option<PhraseSet>,
+    grams: Grams,
 }
 
 impl FingerprintSet {
@@ -27,7 +29,8 @@ impl FingerprintSet {
     pub fn new(segments: Vec<Rc<LoadedSegment>>, mut removed: Vec<u64>) -> Self {
         removed.sort_unstable();
         let longest = segments.iter().map(|segment| segment.longest()).max().unwrap_or(0);
-        Self { segments, removed, longest, phrases: None }
+        let grams = Grams::new(segments.iter().map(|segment| &segment.disguises));
+        Self { segments, removed, longest, phrases: None, grams }
     }
 
     /// With the phrases of documents, too.
@@ -60,8 +63,14 @@ impl FingerprintSet {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        let literals = self.segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.memory_bytes()));
+        let grams = self.grams.memory_bytes();
+        let literals = self.segments.iter().fold(grams, |sum, segment| sum.saturating_add(segment.memory_bytes()));
         literals.saturating_add(self.phrases.as_ref().map_or(0, PhraseSet::memory_bytes))
+    }
+
+    /// How disguised fingerprints begin.
+    pub(super) fn grams(&self) -> &Grams {
+        &self.grams
     }
 
     pub(super) fn segments(&self) -> &[Rc<LoadedSegment>] {

@@ -131,7 +131,8 @@ fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
         hold_back: snapshot.leakage.hold_back,
         limits: route.surface.limits,
         request_id: s.request_id.clone(),
-    }))
+    })
+    .evasion(snapshot.leakage.evasion))
 }
 
 pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) -> Step {

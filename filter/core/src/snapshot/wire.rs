@@ -38,6 +38,8 @@ pub struct Manifest {
     pub revision: u64,
     /// Seconds for which the snapshot may be used after the last verified answer.
     pub max_age_s: u64,
+    /// What the content is called; the next poll repeats it, so that another control plane knows whether it says the same.
+    pub tag: String,
     /// The content, or `null` when the poller already has this revision.
     pub content: Option<Content>,
 }
@@ -291,6 +293,9 @@ pub struct Leakage {
     pub action_on_detect: OnDetect,
     /// How much of a live match is held back.
     pub hold_back: HoldBack,
+    /// Whether literals in disguise are looked for.
+    #[serde(default)]
+    pub evasion: Evasion,
 }
 
 /// The phrases of documents, as keyed hashes.
@@ -323,6 +328,17 @@ pub enum OnDetect {
     /// Deliver, alert.
     #[serde(rename = "alert_security")]
     Alert,
+}
+
+/// Whether literals in disguise are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evasion {
+    /// Also encoded, spaced out, reversed, and written with look-alikes.
+    #[default]
+    Strict,
+    /// Only in clear.
+    Plain,
 }
 
 /// How much of a live match is held back.

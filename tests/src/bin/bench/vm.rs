@@ -33,8 +33,8 @@ pub fn run(report: &mut Report) -> Result<()> {
         "segments": [], "removed": [], "seal_key": STANDARD.encode([7; 32]),
     });
     let input = json!({"answer": answer, "token": mint::token("acme"), "content": content, "text": text, "literals": literals, "query": query.to_string(), "results": results()});
-    let (mut ratios, mut vm_speed, mut native_speed, mut rewrites, mut stalls) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut ratios, mut vm_speed, mut plain_speed, mut native_speed, mut rewrites, mut stalls) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
     let steps =
         ["request_head_us", "request_body_us", "response_head_us", "response_body_us", "finish_us", "record_us"];
     let mut verifies = vec![];
@@ -51,6 +51,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         let figures = in_vm(&input)?;
         let figure = |name: &str| figures[name].as_f64().with_context(|| format!("no {name} in {figures}"));
         vm_speed.push(figure("scan_mb_s")?);
+        plain_speed.push(figure("scan_plain_mb_s")?);
         native_speed.push(rounds[3]);
         ratios.push(figure("scan_mb_s")? / rounds[3]);
         for (name, values) in &mut steps {
@@ -62,6 +63,7 @@ pub fn run(report: &mut Report) -> Result<()> {
     }
     report.median("scan_ratio_wasm_vs_native_10k", &ratios, Reach::Least(0.7));
     report.median("scan_mb_s_vm_10k", &vm_speed, Reach::None);
+    report.median("scan_mb_s_vm_10k_plain", &plain_speed, Reach::None);
     report.median("scan_mb_s_native_ac_10k", &native_speed, Reach::None);
     report.median("rewrite_us_query_1536", &rewrites, Reach::Most(40.0));
     report.median("verify_us_100_results", &verifies, Reach::Most(150.0));
