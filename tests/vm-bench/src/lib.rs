@@ -2,6 +2,9 @@
 //! one line of JSON behind `vm-bench:`.
 
 #[cfg(target_arch = "wasm32")]
+mod engines;
+
+#[cfg(target_arch = "wasm32")]
 mod bench {
     use partywall_core::error::Shape;
     use partywall_core::identity::NoHostCrypto;
@@ -49,16 +52,19 @@ mod bench {
     impl RootContext for Bench {
         fn on_configure(&mut self, _: usize) -> bool {
             let configuration = self.get_plugin_configuration().unwrap_or_default();
-            let figures = match serde_json::from_slice::<PhrasesInput>(&configuration) {
-                Ok(input) => phrases(&input),
-                Err(_) => run(&serde_json::from_slice(&configuration).expect("the bench's input")),
+            let figures = if let Ok(input) = serde_json::from_slice::<PhrasesInput>(&configuration) {
+                phrases(&input)
+            } else if let Ok(input) = serde_json::from_slice(&configuration) {
+                crate::engines::run(&input)
+            } else {
+                run(&serde_json::from_slice(&configuration).expect("the bench's input"))
             };
             let _ = log(LogLevel::Critical, &format!("vm-bench:{figures}"));
             true
         }
     }
 
-    fn median(mut values: Vec<f64>) -> f64 {
+    pub fn median(mut values: Vec<f64>) -> f64 {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     }

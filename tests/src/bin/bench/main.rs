@@ -4,6 +4,7 @@
 mod audit;
 mod corpus;
 mod cpu;
+mod engines;
 mod load;
 mod phrases;
 mod proxies;

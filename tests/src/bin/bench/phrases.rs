@@ -97,6 +97,7 @@ pub fn run(report: &mut Report) -> Result<()> {
     report.median("scan_mb_s_native_ac_100k", &native, Reach::None);
     report.median("scan_mb_s_native_phrases_100k", &own, Reach::None);
     report.median("load_step_ms_max_100k", &steps, Reach::None);
+    crate::engines::run(report, &texts, &text, quantile(&vm, 0.5))?;
     live(report, &documents, &hay)
 }
 
