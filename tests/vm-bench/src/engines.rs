@@ -53,9 +53,8 @@ pub fn run(input: &Input) -> serde_json::Value {
                 let start = Instant::now();
                 let folded = input.text.to_ascii_lowercase();
                 let words = folded.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-                let text: String = words
-                    .map(|word| symbols.get(&key.word(word.as_bytes())).copied().unwrap_or('\0'))
-                    .collect();
+                let text: String =
+                    words.map(|word| symbols.get(&key.word(word.as_bytes())).copied().unwrap_or('\0')).collect();
                 found = automaton.find_overlapping_iter(&text).count();
                 speed(start)
             };
