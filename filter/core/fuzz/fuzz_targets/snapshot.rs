@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use partywall_core::scan::{FingerprintSet, Loader, Media};
 use partywall_core::snapshot::wire::{Content, HoldBack, Manifest, OnDetect, SIGNATURE_CONTEXT, Segment};
 use partywall_core::snapshot::{OpenError, PublicKey, Snapshot, open};
-use partywall_core_fuzz::{WIDE, blob, byte, load, run, scanner, set, take};
+use partywall_core_fuzz::{WIDE, blob, byte, load, phrase_blob, phrases, run, scanner, set, take};
 use std::rc::Rc;
 
 const NONCE: &str = "n";
@@ -25,6 +25,7 @@ fn pinned() -> PublicKey {
 thread_local! {
     static PAIR: (KeyPair, PublicKey) = (pair(), pinned());
     static BLOB: Vec<u8> = blob();
+    static PHRASES: Vec<u8> = phrase_blob();
 }
 
 /// Compiles what can be decoded, and asks it the way.
@@ -82,6 +83,30 @@ fn segment(bytes: &[u8], piece: usize, text: &[u8]) {
     }
 }
 
+/// Our own segment of phrases with a few bytes changed, and cut or not: what is taken is searched without harm.
+fn patched_phrases(mut input: &[u8]) {
+    let piece = usize::from(byte(&mut input)) * 7;
+    let mut bytes = PHRASES.with(Vec::clone);
+    let patches = byte(&mut input);
+    if patches & 16 != 0 {
+        bytes.truncate(usize::from(byte(&mut input)) << 8 | usize::from(byte(&mut input)));
+    }
+    for _ in 0..patches & 15 {
+        let at = usize::from(byte(&mut input)) << 8 | usize::from(byte(&mut input));
+        let at = at % bytes.len().max(1);
+        if let Some(slot) = bytes.get_mut(at) {
+            *slot = byte(&mut input);
+        }
+    }
+    let whole = phrases(&bytes, bytes.len());
+    assert_eq!(whole.is_some(), phrases(&bytes, piece).is_some(), "the pieces decide");
+    let Some(loaded) = whole else { return };
+    let set = Rc::new(FingerprintSet::empty().with_phrases(Some(loaded)));
+    let body: &[u8] = if input.is_empty() { b"kx wq zv jy bn fm kx dg hp kx wq zv jy bn fm lr tc sx" } else { input };
+    run(scanner(&set, Media::Text, OnDetect::Redact, HoldBack::Exact, WIDE), std::iter::once(body));
+    run(scanner(&set, Media::Sse, OnDetect::Alert, HoldBack::Exact, WIDE), body.chunks(3));
+}
+
 /// Our own segment with a few bytes changed: `position u16, value u8` each.
 fn patched(mut input: &[u8]) {
     let piece = usize::from(byte(&mut input)) * 7;
@@ -130,6 +155,7 @@ fuzz_target!(|input: &[u8]| {
                 assert!(loader.finish().is_err(), "a wrong digest is believed");
             }
         }
+        6 => patched_phrases(rest),
         _ => patched(rest),
     }
 });

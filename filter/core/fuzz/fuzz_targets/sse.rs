@@ -9,7 +9,7 @@ use partywall_core::error::Code;
 use partywall_core::json;
 use partywall_core::scan::{FingerprintSet, Media, symbols};
 use partywall_core::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect};
-use partywall_core_fuzz::{WIDE, blob, byte, load, run, scanner, set, take};
+use partywall_core_fuzz::{WIDE, blob, byte, load, phrase_blob, phrases, run, scanner, set, take};
 use std::rc::Rc;
 
 /// Cuts a body into pieces of these sizes, over and over; 0 stands for an empty piece.
@@ -33,7 +33,11 @@ fn is_text(body: &[u8]) -> bool {
 }
 
 thread_local! {
-    static SET: Rc<FingerprintSet> = set(load(&blob(), 1000).expect("our own segment"));
+    static SET: Rc<FingerprintSet> = Rc::new(
+        FingerprintSet::new(vec![Rc::new(load(&blob(), 1000).expect("our own segment"))], vec![])
+            .with_phrases(phrases(&phrase_blob(), 1000)),
+    );
+    static LITERALS: Rc<FingerprintSet> = set(load(&blob(), 1000).expect("our own segment"));
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -101,6 +105,9 @@ fuzz_target!(|input: &[u8]| {
         // Text that was no JSON and is JSON without its match is another document, with other texts.
         let same_kind = json::parse(&whole.out).is_ok() == json::parse(body).is_ok();
         if media == Media::Json || (media == Media::Text && same_kind) {
+            // Where a literal in the middle of a word was replaced, what is left of the word is a word, maybe one of a phrase.
+            let literal = whole.hits.iter().any(|(id, _)| *id < 100);
+            let set = if literal { LITERALS.with(Rc::clone) } else { set };
             // In clear: to symbols without separators, "[redacted]" may be the end of what stands before it.
             let again = scanner(&set, media, OnDetect::Block, hold, WIDE).evasion(Evasion::Plain);
             let again = run(again, std::iter::once(whole.out.as_slice()));

@@ -1,13 +1,16 @@
 //! What the fuzz targets share: settings cut off the front of the input, fingerprints, routes.
 
 use partywall_core::error::{Code, Shape};
+use partywall_core::phrase::{self, Phrase, PhraseSet, Selector, WireKey, WordKey};
 use partywall_core::record::Severity;
 use partywall_core::scan::{self, Entry, FingerprintSet, LoadError, LoadedSegment, Loader, Media, ScanConfig, Scanner};
 use partywall_core::snapshot::wire::{
-    Credential, HoldBack, Limits, OnDetect, Rag, Segment, Strategy, Surface, SurfaceKind,
+    Credential, HoldBack, Limits, OnDetect, Phrases, Rag, Segment, Strategy, Surface, SurfaceKind,
 };
 use partywall_core::surface::Surfaces;
 use partywall_core::tenant::TenantId;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
@@ -67,6 +70,48 @@ pub fn load(blob: &[u8], piece: usize) -> Result<LoadedSegment, LoadError> {
 /// A set of one segment.
 pub fn set(segment: LoadedSegment) -> Rc<FingerprintSet> {
     Rc::new(FingerprintSet::new(vec![Rc::new(segment)], vec![]))
+}
+
+/// The key of words and of segments.
+const KEY: phrase::Key = [7; 16];
+
+/// Documents with their owners: short words, so that a fuzzer makes runs of them; they share beginnings, and two tenants share words.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("beta", "kx wq zv jy bn fm kx dg hp kx wq zv jy bn fm lr tc sx"),
+    ("gamma", "wq zv jy kx bn kx wq zv hp dg fm rr tt uu ee"),
+    ("acme", "zv jy bn fm kx dg hp oo aa xx qq ww yy"),
+];
+
+/// The phrases of the documents, as a segment travels.
+pub fn phrase_blob() -> Vec<u8> {
+    let selector = Selector::new(WordKey::new(&KEY));
+    let owned: Vec<(Phrase, TenantId)> = DOCUMENTS
+        .iter()
+        .flat_map(|(owner, text)| {
+            selector.choose(text, |_| false).phrases.into_iter().map(|phrase| (phrase, tenant(owner)))
+        })
+        .collect();
+    assert!(owned.len() > 6, "too few phrases");
+    let phrases: Vec<(Phrase, &TenantId)> = owned.iter().map(|(phrase, owner)| (*phrase, owner)).collect();
+    phrase::compile(&phrases, &WireKey::new(&KEY)).expect("a segment")
+}
+
+/// Loads bytes as a segment of phrases that is announced rightly.
+pub fn phrases(blob: &[u8], piece: usize) -> Option<PhraseSet> {
+    let segment = Segment { digest: hex::encode(Sha256::digest(blob)), bytes: blob.len() as u64, entries: 0 };
+    let mut loader = phrase::Loader::new(&segment).ok()?;
+    for piece in blob.chunks(piece.max(1)) {
+        loader.push(piece).ok()?;
+    }
+    let manifest = Phrases {
+        word_key: STANDARD.encode(KEY),
+        wire_key: STANDARD.encode(KEY),
+        severity: Severity::High,
+        action: None,
+        segments: vec![],
+        removed: vec![],
+    };
+    PhraseSet::new(&manifest, vec![Rc::new(loader.finish().ok()?)]).ok()
 }
 
 /// Limits that no input of a fuzzer reaches.
