@@ -42,7 +42,7 @@ fn matches(set: &Rc<FingerprintSet>, text: &str) -> Vec<usize> {
 /// Runs of so many words are compared to tell copies.
 const SHINGLE: usize = 5;
 /// So many of them around a match are those of documents where the text is a copy, maybe with a changed word; a phrase alone has four.
-const COPY: usize = 8;
+const COPY: usize = 6;
 
 fn words(text: &str) -> Vec<String> {
     fold::text(text).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
