@@ -12,6 +12,7 @@ mod fleet;
 mod health;
 mod offboarding;
 mod outbox;
+mod parity;
 mod policies;
 mod records;
 mod revisions;
