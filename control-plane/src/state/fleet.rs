@@ -108,6 +108,7 @@ impl App {
             events.0.iter().take(surplus).map(|event| event.sequence).collect()
         };
         let threshold = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.statistics));
+        let drift = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.drift));
         // What comes late of a tenant that has left is not counted again.
         let stays = |decision: &&Decision| {
             let whose = decision.tenant.as_deref().and_then(|tenant| TenantId::parse(tenant).ok());
@@ -115,7 +116,7 @@ impl App {
         };
         let decisions = new.iter().map(|event| &event.decision).filter(stays);
         let mut added = match threshold {
-            Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold),
+            Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold, drift.as_ref()),
             None => statistics::Added { hours: BTreeMap::new(), alerts: Vec::new() },
         };
         added.alerts.extend(lacking);

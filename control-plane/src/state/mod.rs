@@ -7,6 +7,7 @@ mod audits;
 mod delta;
 mod desk;
 mod documents;
+mod drift;
 mod fingerprints;
 mod fleet;
 mod health;
