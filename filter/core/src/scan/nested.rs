@@ -12,7 +12,7 @@ pub(super) fn document(raw: &str) -> Option<String> {
     let bytes = raw.as_bytes();
     // An object or an array, nothing before it.
     let begins = matches!(bytes.first_chunk::<2>()?, b"ey" | b"ew" | [b'W', _]);
-    if !begins || bytes.len() < SHORTEST || bytes.len() % 4 != 0 {
+    if !begins || bytes.len() < SHORTEST || !bytes.len().is_multiple_of(4) {
         return None;
     }
     String::from_utf8(STANDARD.decode(bytes).ok()?).ok()
