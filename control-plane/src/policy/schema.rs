@@ -49,6 +49,11 @@ const fn later(path: &'static str, what: &'static str) -> Row {
 }
 
 const SEALS: Option<&str> = Some("roll-out modes");
+const ACTIONS: Kind = Kind::Choice(&[
+    ("block_and_alert_security", None),
+    ("redact_and_alert_security", None),
+    ("alert_security", None),
+]);
 const STRATEGIES: Kind = Kind::Choice(&[("namespace", None), ("separate_collection", None), ("separate_db", None)]);
 
 pub(super) const ROWS: &[Row] = &[
@@ -138,11 +143,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     key(
         "leakage_detection.cross_tenant_output_scan.action_on_detect",
-        Kind::Choice(&[
-            ("block_and_alert_security", None),
-            ("redact_and_alert_security", None),
-            ("alert_security", None),
-        ]),
+        ACTIONS,
         "block_and_alert_security",
         "Withhold the rest of the response, replace the span, or only alert.",
     ),
@@ -152,6 +153,32 @@ pub(super) const ROWS: &[Row] = &[
         "exact",
         "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
     ),
+    key(
+        "leakage_detection.actions",
+        Kind::Maps,
+        "",
+        "What matches do where it is not the same for all: of these rules the first that fits a match decides; without one `phrases.action` and `action_on_detect` do. Of matches that overlap the severest action holds.",
+    ),
+    must(
+        "leakage_detection.actions[].do",
+        ACTIONS,
+        "Withhold the rest of the response, replace the span, or only alert.",
+    ),
+    key(
+        "leakage_detection.actions[].when",
+        Kind::Map,
+        "",
+        "Which matches; what is left out, or the whole block, stands for all.",
+    ),
+    key("leakage_detection.actions[].when.class", Kind::Texts, "", "Of these classes: `literal`, `phrase`."),
+    key(
+        "leakage_detection.actions[].when.severity",
+        Kind::Texts,
+        "",
+        "Of these severities: `low`, `high`, `critical`. Canaries are literals of severity `critical`.",
+    ),
+    key("leakage_detection.actions[].when.surface", Kind::Texts, "", "In responses of these surfaces."),
+    key("leakage_detection.actions[].when.tenant", Kind::Texts, "", "In responses to these tenants, known yet or not."),
     key("leakage_detection.phrases", Kind::Map, "", "Phrases of the tenants' documents (`partywall document add`)."),
     key("leakage_detection.phrases.enabled", Kind::Bool(None), "true", "Whether responses are scanned for them."),
     key(
@@ -162,11 +189,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     key(
         "leakage_detection.phrases.action",
-        Kind::Choice(&[
-            ("block_and_alert_security", None),
-            ("redact_and_alert_security", None),
-            ("alert_security", None),
-        ]),
+        ACTIONS,
         "",
         "What a match does, where it is not what `action_on_detect` says.",
     ),

@@ -51,6 +51,8 @@ pub struct LeakageDetection {
     pub statistical_monitoring: Statistics,
     #[serde(default)]
     pub phrases: PhrasesPolicy,
+    #[serde(default)]
+    pub actions: Vec<super::actions::ActionPolicy>,
     pub isolation_audit: Option<AuditPolicy>,
 }
 
@@ -95,6 +97,7 @@ impl Default for LeakageDetection {
             cross_tenant_output_scan: OutputScan::default(),
             statistical_monitoring: Statistics::default(),
             phrases: PhrasesPolicy::default(),
+            actions: Vec::new(),
             isolation_audit: None,
         }
     }

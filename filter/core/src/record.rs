@@ -3,6 +3,7 @@
 //! A record never holds a token, a body or matched text: only ids, codes, counts and offsets.
 
 use crate::error::Code;
+use crate::snapshot::wire::OnDetect;
 use serde::{Deserialize, Serialize};
 
 /// What the filter posts to `/v1/events`.
@@ -103,6 +104,9 @@ pub struct Hit {
     pub severity: Severity,
     /// Where the match began, in bytes of the response.
     pub offset: u64,
+    /// What was done about it; older records do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<OnDetect>,
 }
 
 /// A kind of fingerprint.

@@ -1,5 +1,6 @@
 //! What all framings share: channels, the gate, and what a match does.
 
+use super::actions::Actions;
 use super::channel::{Channel, Engine, Match};
 use super::event::{self, Alone};
 use super::gate::Gate;
@@ -27,7 +28,7 @@ pub(super) struct Judge {
     set: Rc<FingerprintSet>,
     owners: Vec<Option<u32>>,
     phrase_owners: [u32; MAX_SEGMENTS],
-    on_detect: OnDetect,
+    pub(super) actions: Actions,
     hold: HoldBack,
     evasion: Evasion,
     channels: HashMap<u64, Channel>,
@@ -58,13 +59,15 @@ impl Judge {
     pub(super) fn new(set: Rc<FingerprintSet>, tenant: &TenantId, on_detect: OnDetect, hold: HoldBack) -> Self {
         let owners = set.owners(tenant);
         let phrase_owners = set.phrases().map_or([u32::MAX; MAX_SEGMENTS], |phrases| phrases.owners(tenant));
+        let own = set.phrases().and_then(|phrases| phrases.action);
+        let actions = Actions::new(|class, _| own.filter(|_| class == Class::Phrase).unwrap_or(on_detect));
         let evasion = Evasion::default();
         let scratch = Channel::new(&set, evasion);
         Self {
             set,
             owners,
             phrase_owners,
-            on_detect,
+            actions,
             hold,
             evasion,
             channels: HashMap::new(),
@@ -146,14 +149,13 @@ impl Judge {
     }
 
     /// What a match does.
-    fn action(&self, class: Class) -> OnDetect {
-        let own = self.set.phrases().filter(|_| class == Class::Phrase).and_then(|phrases| phrases.action);
-        own.unwrap_or(self.on_detect)
+    fn action(&self, found: &Match) -> OnDetect {
+        self.actions.of(found.class, found.severity)
     }
 
     /// Whether what was just found ends the response.
     fn blocks(&self) -> bool {
-        self.found.iter().any(|found| self.action(found.class) == OnDetect::Block)
+        self.found.iter().any(|found| self.action(found) == OnDetect::Block)
     }
 
     /// Reads a JSON document.
@@ -203,15 +205,16 @@ impl Judge {
         if self.found.is_empty() {
             return Ok(());
         }
+        let mut blocked = false;
         for found in std::mem::take(&mut self.found) {
-            if self.hits.len() < MAX_HITS {
-                let offset = found.spans.first().map_or(0, |span| span.0);
-                self.hits.push(Hit { fingerprint: found.id, class: found.class, severity: found.severity, offset });
-            }
-            match self.action(found.class) {
-                OnDetect::Block => return Err(Code::FingerprintMatch),
+            let action = match self.action(&found) {
                 // A number cannot be replaced by text without breaking the document.
-                OnDetect::Redact if !redactable => return Err(Code::FingerprintMatch),
+                OnDetect::Redact if !redactable => OnDetect::Block,
+                action => action,
+            };
+            self.record(&found, action);
+            match action {
+                OnDetect::Block => blocked = true,
                 OnDetect::Redact => {
                     self.redacted = true;
                     self.gate.redact(&found.spans);
@@ -219,7 +222,24 @@ impl Judge {
                 OnDetect::Alert => {}
             }
         }
-        Ok(())
+        if blocked { Err(Code::FingerprintMatch) } else { Ok(()) }
+    }
+
+    /// Records a match. Of more than can be kept the gravest are, so that no flood of small ones hides a large one.
+    fn record(&mut self, found: &Match, action: OnDetect) {
+        let offset = found.spans.first().map_or(0, |span| span.0);
+        let (fingerprint, class, severity) = (found.id, found.class, found.severity);
+        let hit = Hit { fingerprint, class, severity, offset, action: Some(action) };
+        if self.hits.len() < MAX_HITS {
+            self.hits.push(hit);
+            return;
+        }
+        let grave = |hit: &Hit| (hit.action, hit.severity);
+        if let Some(least) = self.hits.iter_mut().min_by_key(|hit| grave(hit))
+            && grave(least) < grave(&hit)
+        {
+            *least = hit;
+        }
     }
 
     /// Where the first live prefix of any channel begins.

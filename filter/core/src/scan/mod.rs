@@ -12,6 +12,7 @@
 //! `docs/scanner.md` has the algorithm, its limits and its figures.
 #![allow(clippy::cast_possible_truncation)]
 
+mod actions;
 mod automaton;
 mod build;
 mod channel;
@@ -27,6 +28,7 @@ mod set;
 mod text;
 mod units;
 
+pub use actions::Actions;
 pub use build::{CompileError, Entry, compile};
 pub use disguise::symbols;
 pub use fold::{LiteralError, literal};
@@ -53,7 +55,7 @@ pub struct ScanConfig {
     pub media: Media,
     /// How the client expects an error to look.
     pub shape: Shape,
-    /// What a match does.
+    /// What a match does, unless [`Scanner::actions`] says more.
     pub on_detect: OnDetect,
     /// How much of a live match is held.
     pub hold_back: HoldBack,
@@ -119,6 +121,13 @@ impl Scanner {
     #[must_use]
     pub fn evasion(mut self, evasion: Evasion) -> Self {
         self.judge.evasion(evasion);
+        self
+    }
+
+    /// What a match does, by its class and severity. To be said before the first byte.
+    #[must_use]
+    pub fn actions(mut self, actions: Actions) -> Self {
+        self.judge.actions = actions;
         self
     }
 

@@ -4,6 +4,7 @@ use super::{Headers, ReadBody, Session, Standing};
 use crate::error::{Code, Shape};
 use crate::identity::{Credentials, HostCrypto};
 use crate::rag::{self, Rewritten};
+use crate::scan::Actions;
 use crate::snapshot::wire::Credential;
 use crate::surface::{BodyRule, Route};
 use crate::tenant::TenantId;
@@ -29,6 +30,7 @@ pub(super) struct Pending {
 pub(super) struct Forwarded {
     pub(super) route: Route,
     pub(super) memo: rag::Memo,
+    pub(super) actions: Actions,
 }
 
 /// Headers by which a client could change method or path behind the proxy's back, or speak in Envoy's name.
@@ -178,7 +180,9 @@ fn forward(s: &mut Session, route: Route, rewritten: Rewritten, mut edits: Edits
             }
         }
     };
-    s.request = State::Forwarded(Box::new(Forwarded { route, memo: rewritten.memo }));
+    let (Standing::Ready(snapshot), Some(bound)) = (&s.standing, &s.bound) else { return Err(Code::Internal) };
+    let actions = snapshot.actions(&route.surface.name, &bound.tenant);
+    s.request = State::Forwarded(Box::new(Forwarded { route, memo: rewritten.memo, actions }));
     Ok(step)
 }
 

@@ -8,7 +8,9 @@ use super::request::text;
 use super::{Headers, ReadBody, Session, Standing};
 use crate::error::Code;
 use crate::rag::{self, Verified};
+use crate::record::Hit;
 use crate::scan::{Media, ScanConfig, Scanner};
+use crate::snapshot::wire::OnDetect;
 use crate::verdict::{Edits, Reply, Step};
 use std::rc::Rc;
 
@@ -112,14 +114,18 @@ fn scan_head(s: &mut Session, headers: &Headers) -> Result<(), Code> {
         values.push(b'\n');
     }
     let output = scanner.push(&values, true);
-    s.hits.extend_from_slice(scanner.hits());
     // A header cannot be redacted in part, so everything but "alert only" blocks.
     let stops = !scanner.hits().is_empty() && (output.blocked.is_some() || scanner.redacted());
+    let redacted = |hit: &Hit| hit.action == Some(OnDetect::Redact);
+    let done = |hit: &Hit| if redacted(hit) { Some(OnDetect::Block) } else { hit.action };
+    s.hits.extend(scanner.hits().iter().map(|hit| Hit { action: done(hit), ..hit.clone() }));
     if stops { Err(Code::FingerprintMatch) } else { Ok(()) }
 }
 
 fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
-    let (Standing::Ready(snapshot), Some(route), Some(bound)) = (&s.standing, s.route(), &s.bound) else {
+    let (Standing::Ready(snapshot), super::request::State::Forwarded(forwarded), Some(bound)) =
+        (&s.standing, &s.request, &s.bound)
+    else {
         return Err(Code::Internal);
     };
     Ok(Scanner::new(ScanConfig {
@@ -129,10 +135,11 @@ fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
         shape: s.shape,
         on_detect: snapshot.leakage.action_on_detect,
         hold_back: snapshot.leakage.hold_back,
-        limits: route.surface.limits,
+        limits: forwarded.route.surface.limits,
         request_id: s.request_id.clone(),
     })
-    .evasion(snapshot.leakage.evasion))
+    .evasion(snapshot.leakage.evasion)
+    .actions(forwarded.actions))
 }
 
 pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) -> Step {
