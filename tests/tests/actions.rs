@@ -3,7 +3,7 @@
 use partywall_core::error::Shape;
 use partywall_core::record::{Class, Hit, Severity};
 use partywall_core::scan::{self, Actions, Entry, FingerprintSet, Loader, Media, ScanConfig, Scanner};
-use partywall_core::snapshot::wire::{Leakage, Limits, OnDetect, Segment};
+use partywall_core::snapshot::wire::{HoldBack, Leakage, Limits, OnDetect, Segment};
 use partywall_core::tenant::TenantId;
 use partywall_tests::http::Request;
 use partywall_tests::llm::Script;
@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+#[path = "actions/echo.rs"]
+mod echo;
 
 /// What beta owns: a name for the cases, the text, how grave it is.
 const LITERALS: [(&str, &str, &str); 12] = [
@@ -31,9 +34,10 @@ const LITERALS: [(&str, &str, &str); 12] = [
     ("gull", "Upper Gull Gate", "critical"),
     ("compass", "compass feather", "critical"),
 ];
-const DOCUMENTS: [(&str, &str, &str); 2] = [
+const DOCUMENTS: [(&str, &str, &str); 3] = [
     ("beta", "birds", "Kestrel, walnut bridge. Seven pebble thimble lantern copper"),
     ("beta", "trees", "Juniper, basket marble. Violin teapot saddle compass feather"),
+    ("beta", "stones", "Granite, willow basin. Cobalt orchard ribbon thunder velvet"),
 ];
 
 /// The rules as a policy has them: YAML takes JSON.
@@ -84,13 +88,12 @@ fn said(name: &dyn Fn(u64) -> String, hits: &[Hit]) -> Vec<String> {
             Some(OnDetect::Alert) => "alert",
             None => "nothing",
         };
-        format!("{name} {action}")
+        format!("{name} {action}{}", if hit.echo { " echo" } else { "" })
     };
     hits.iter().map(one).collect()
 }
 
-#[test]
-fn cases_natively() {
+fn set() -> Rc<FingerprintSet> {
     let severity = |text: &str| serde_json::from_value::<Severity>(json!(text)).unwrap();
     let entry = |(id, (_, text, grave)): (usize, &(&str, &str, &str))| Entry {
         id: id as u64,
@@ -103,42 +106,94 @@ fn cases_natively() {
     let mut loader = Loader::new(&segment).unwrap();
     loader.push(&blob).unwrap();
     let literals = FingerprintSet::new(vec![Rc::new(loader.finish().unwrap())], vec![]);
-    let set = Rc::new(literals.with_phrases(Some(phrases::set(&DOCUMENTS))));
+    Rc::new(literals.with_phrases(Some(phrases::set(&DOCUMENTS))))
+}
+
+/// What leaves of a response in these pieces, whether it was cut, and what was said of it.
+fn run(mut scanner: Scanner, parts: &[String], pieces: &[usize]) -> (String, bool, Vec<String>) {
+    let body = parts.concat();
+    let (mut out, mut blocked, mut from) = (Vec::new(), false, 0);
+    for piece in pieces {
+        let output = scanner.push(&body.as_bytes()[from..from + piece], from + piece == body.len());
+        from += piece;
+        out.extend(output.release);
+        blocked |= output.blocked.is_some();
+    }
+    let name = |id: u64| LITERALS[usize::try_from(id).unwrap()].0.to_owned();
+    (String::from_utf8_lossy(&out).into_owned(), blocked, said(&name, scanner.hits()))
+}
+
+/// As the parts are, whole, and byte by byte.
+fn splits(parts: &[String]) -> [Vec<usize>; 3] {
+    let all = parts.iter().map(String::len).sum();
+    [parts.iter().map(String::len).collect(), vec![all], vec![1; all]]
+}
+
+/// Gives the stack the fingerprints; the names of their ids.
+fn teach(stack: &Stack) -> HashMap<u64, &'static str> {
+    let mut names = HashMap::new();
+    for (name, text, severity) in LITERALS {
+        let new = json!({"tenant": "beta", "text": text, "severity": severity});
+        names.insert(stack.api("POST", "/v1/fingerprints", Some(&new)).unwrap()["id"].as_u64().unwrap(), name);
+    }
+    for (tenant, name, text) in DOCUMENTS {
+        let path = format!("/v1/tenants/{tenant}/documents/{name}");
+        stack.api("PUT", &path, Some(&json!({"text": text}))).unwrap();
+    }
+    stack.converge().unwrap();
+    names
+}
+
+/// What was decided since, oldest first: so many.
+fn decisions(stack: &Stack, count: usize) -> Vec<Value> {
+    let since = Instant::now();
+    let mut events = Vec::new();
+    while events.len() < count && since.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(100));
+        events = stack.api("GET", "/v1/events?limit=1000", None).unwrap().as_array().cloned().unwrap();
+    }
+    assert_eq!(events.len(), count);
+    events.reverse();
+    events
+}
+
+fn hits(names: &HashMap<u64, &'static str>, event: &Value) -> Vec<String> {
+    let hits: Vec<Hit> = event.get("hits").map_or_else(Vec::new, |hits| serde_json::from_value(hits.clone()).unwrap());
+    said(&|id| names.get(&id).copied().unwrap_or("?").to_owned(), &hits)
+}
+
+#[test]
+fn cases_natively() {
+    let set = set();
     let rules: Vec<Value> = rules().as_array().unwrap().iter().map(wire).collect();
     let leakage: Leakage = serde_json::from_value(json!({"fingerprint_check": true,
         "action_on_detect": "block_and_alert_security", "hold_back": "exact", "actions": rules}))
     .unwrap();
     for (file, case) in load() {
-        let body = case.parts.concat();
-        // As the case has it, whole, and byte by byte.
-        for pieces in [case.parts.iter().map(String::len).collect(), vec![body.len()], vec![1; body.len()]] {
+        for pieces in splits(&case.parts) {
             let tenant = TenantId::parse(&case.tenant).unwrap();
             let actions = Actions::resolve(&leakage, None, &case.surface, &tenant);
-            let mut scanner = Scanner::new(ScanConfig {
-                set: Rc::clone(&set),
-                tenant,
-                media: Media::from_content_type(case.media.as_bytes()).unwrap(),
-                shape: Shape::OpenAi,
-                on_detect: leakage.action_on_detect,
-                hold_back: leakage.hold_back,
-                limits: Limits { request_bytes: 1 << 20, response_bytes: 1 << 20, event_bytes: 1 << 18 },
-                request_id: String::new(),
-            })
-            .actions(actions);
-            let (mut out, mut blocked, mut from) = (Vec::new(), None, 0);
-            for piece in pieces {
-                let output = scanner.push(&body.as_bytes()[from..from + piece], from + piece == body.len());
-                from += piece;
-                out.extend(output.release);
-                blocked = blocked.or(output.blocked);
-            }
+            let scanner = scanner(&set, &case.tenant, &case.media).actions(actions);
+            let (out, blocked, hits) = run(scanner, &case.parts, &pieces);
             let expected = case.out.as_ref().or(case.released.as_ref()).unwrap();
-            assert_eq!(String::from_utf8_lossy(&out), *expected, "{file}: {}", case.name);
-            assert_eq!(blocked.is_none(), case.out.is_some(), "{file}: {}", case.name);
-            let name = |id: u64| LITERALS[usize::try_from(id).unwrap()].0.to_owned();
-            assert_eq!(said(&name, scanner.hits()), case.hits, "{file}: {}", case.name);
+            assert_eq!(out, *expected, "{file}: {}", case.name);
+            assert_eq!(blocked, case.out.is_none(), "{file}: {}", case.name);
+            assert_eq!(hits, case.hits, "{file}: {}", case.name);
         }
     }
+}
+
+fn scanner(set: &Rc<FingerprintSet>, tenant: &str, media: &str) -> Scanner {
+    Scanner::new(ScanConfig {
+        set: Rc::clone(set),
+        tenant: TenantId::parse(tenant).unwrap(),
+        media: Media::from_content_type(media.as_bytes()).unwrap(),
+        shape: Shape::OpenAi,
+        on_detect: OnDetect::Block,
+        hold_back: HoldBack::Exact,
+        limits: Limits { request_bytes: 1 << 20, response_bytes: 1 << 20, event_bytes: 1 << 18 },
+        request_id: String::new(),
+    })
 }
 
 /// A rule as it travels.
@@ -161,16 +216,7 @@ fn policy() -> String {
 fn cases_through_envoy() {
     let template = envoy_template().replace("domains: [llm.test]", "domains: [llm.test, batch.test]");
     let stack = Stack::builder("actions").policy(&policy()).template(template).start().unwrap();
-    let mut names = HashMap::new();
-    for (name, text, severity) in LITERALS {
-        let new = json!({"tenant": "beta", "text": text, "severity": severity});
-        names.insert(stack.api("POST", "/v1/fingerprints", Some(&new)).unwrap()["id"].as_u64().unwrap(), name);
-    }
-    for (tenant, name, text) in DOCUMENTS {
-        let path = format!("/v1/tenants/{tenant}/documents/{name}");
-        stack.api("PUT", &path, Some(&json!({"text": text}))).unwrap();
-    }
-    stack.converge().unwrap();
+    let names = teach(&stack);
     let cases = load();
     for (index, (file, case)) in cases.iter().enumerate() {
         let (prompt, name) = (format!("case {index}"), format!("{file}: {}", case.name));
@@ -194,21 +240,12 @@ fn cases_through_envoy() {
             assert!(!gone, "{name}: {}", response.text());
         }
     }
-    let since = Instant::now();
-    let mut events = Vec::new();
-    while events.len() < cases.len() && since.elapsed() < Duration::from_secs(10) {
-        std::thread::sleep(Duration::from_millis(100));
-        events = stack.api("GET", "/v1/events?limit=1000", None).unwrap().as_array().cloned().unwrap();
-    }
-    events.reverse();
-    let name = |id: u64| names.get(&id).copied().unwrap_or("?").to_owned();
+    let events = decisions(&stack, cases.len());
     for (event, (file, case)) in events.iter().zip(&cases) {
-        let hits: Vec<Hit> = event.get("hits").map_or_else(Vec::new, |hits| serde_json::from_value(hits.clone()).unwrap());
-        assert_eq!(said(&name, &hits), case.hits, "{file}: {}: {event}", case.name);
+        assert_eq!(hits(&names, event), case.hits, "{file}: {}: {event}", case.name);
         let (tenant, surface) = (event["tenant"].as_str(), event["surface"].as_str());
         assert_eq!((tenant, surface), (Some(case.tenant.as_str()), Some(case.surface.as_str())), "{}", case.name);
     }
-    assert_eq!(events.len(), cases.len());
     // Alerts say what was done about each.
     let alerts = stack.api("GET", "/v1/alerts?limit=1000", None).unwrap();
     let told: Vec<&str> = alerts.as_array().unwrap().iter().filter_map(|alert| alert["summary"].as_str()).collect();

@@ -260,6 +260,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             action_on_detect: scan.action_on_detect,
             hold_back: scan.hold_back,
             evasion: scan.evasion,
+            echo: wire::Echo { literals: scan.echo, phrases: policy.leakage_detection.phrases.echo },
             actions: super::actions::compile(&policy.leakage_detection.actions),
         },
         segments: Vec::new(),

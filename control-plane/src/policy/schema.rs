@@ -49,10 +49,13 @@ const fn later(path: &'static str, what: &'static str) -> Row {
 }
 
 const SEALS: Option<&str> = Some("roll-out modes");
-const ACTIONS: Kind = Kind::Choice(&[
+const ACTIONS: Kind =
+    Kind::Choice(&[("block_and_alert_security", None), ("redact_and_alert_security", None), ("alert_security", None)]);
+const ECHO: Kind = Kind::Choice(&[
     ("block_and_alert_security", None),
     ("redact_and_alert_security", None),
     ("alert_security", None),
+    ("allow", None),
 ]);
 const STRATEGIES: Kind = Kind::Choice(&[("namespace", None), ("separate_collection", None), ("separate_db", None)]);
 
@@ -194,12 +197,23 @@ pub(super) const ROWS: &[Row] = &[
         "What a match does, where it is not what `action_on_detect` says.",
     ),
     later("leakage_detection.phrases.from_rag_writes", "phrases of what tenants write through the vector databases"),
-    later("leakage_detection.phrases.echo", "phrases that the request itself held"),
+    key(
+        "leakage_detection.phrases.echo",
+        ECHO,
+        "block_and_alert_security",
+        "What a phrase does at most in a model's response to a request that held it whole. The default excuses nothing. Anything else also excuses what an application put into the prompt: see `docs/threat-model.md`.",
+    ),
     key(
         "leakage_detection.cross_tenant_output_scan.evasion",
         Kind::Choice(&[("strict", None), ("plain", None)]),
         "strict",
         "`strict`: literals are found in disguise, too (base64, base32, hex, percent-encoding, character references, rot13, reversed, spaced out, leetspeak, look-alikes, markup between letters). `plain`: only in clear.",
+    ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.echo",
+        ECHO,
+        "block_and_alert_security",
+        "As `phrases.echo`, for literals; canaries, which are of severity `critical`, are never excused.",
     ),
     later("leakage_detection.context_validation", "context validation"),
     key("leakage_detection.statistical_monitoring", Kind::Map, "", "Whose results retrieval brings."),

@@ -62,11 +62,12 @@ pub struct PhrasesPolicy {
     pub enabled: bool,
     pub severity: partywall_core::record::Severity,
     pub action: Option<partywall_core::snapshot::wire::OnDetect>,
+    pub echo: partywall_core::snapshot::wire::OnEcho,
 }
 
 impl Default for PhrasesPolicy {
     fn default() -> Self {
-        Self { enabled: true, severity: partywall_core::record::Severity::High, action: None }
+        Self { enabled: true, severity: partywall_core::record::Severity::High, action: None, echo: Default::default() }
     }
 }
 
@@ -119,6 +120,7 @@ pub struct OutputScan {
     pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
     pub hold_back: partywall_core::snapshot::wire::HoldBack,
     pub evasion: partywall_core::snapshot::wire::Evasion,
+    pub echo: partywall_core::snapshot::wire::OnEcho,
 }
 
 impl Default for OutputScan {
@@ -130,6 +132,7 @@ impl Default for OutputScan {
             action_on_detect: OnDetect::Block,
             hold_back: HoldBack::Exact,
             evasion: Evasion::Strict,
+            echo: Default::default(),
         }
     }
 }

@@ -107,6 +107,9 @@ pub struct Hit {
     /// What was done about it; older records do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<OnDetect>,
+    /// Whether the request itself held it, and the policy excuses that in part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
 }
 
 /// A kind of fingerprint.

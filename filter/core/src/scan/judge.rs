@@ -2,6 +2,7 @@
 
 use super::actions::Actions;
 use super::channel::{Channel, Engine, Match};
+use super::echo::Echoes;
 use super::event::{self, Alone};
 use super::gate::Gate;
 use super::phrases;
@@ -10,7 +11,7 @@ use crate::error::Code;
 use crate::json::unescape;
 use crate::phrase::View;
 use crate::record::{Class, Hit};
-use crate::snapshot::wire::{Evasion, HoldBack, OnDetect};
+use crate::snapshot::wire::{Evasion, HoldBack, OnDetect, OnEcho};
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,6 +30,7 @@ pub(super) struct Judge {
     owners: Vec<Option<u32>>,
     phrase_owners: [u32; MAX_SEGMENTS],
     pub(super) actions: Actions,
+    pub(super) echoes: Option<Rc<Echoes>>,
     hold: HoldBack,
     evasion: Evasion,
     channels: HashMap<u64, Channel>,
@@ -68,6 +70,7 @@ impl Judge {
             owners,
             phrase_owners,
             actions,
+            echoes: None,
             hold,
             evasion,
             channels: HashMap::new(),
@@ -148,14 +151,23 @@ impl Judge {
         self.settle(true)
     }
 
-    /// What a match does.
-    fn action(&self, found: &Match) -> OnDetect {
-        self.actions.of(found.class, found.severity)
+    /// What a match does, and whether the request itself held it. `None`: nothing at all.
+    fn action(&self, found: &Match) -> Option<(OnDetect, bool)> {
+        let action = self.actions.of(found.class, found.severity);
+        let echo = self.echoes.as_ref().and_then(|echoes| echoes.of_match(found.class, found.id, found.severity));
+        match echo {
+            None => Some((action, false)),
+            Some(OnEcho::Allow) => None,
+            // An echo is excused, never punished.
+            Some(OnEcho::Alert) => Some((action.min(OnDetect::Alert), true)),
+            Some(OnEcho::Redact) => Some((action.min(OnDetect::Redact), true)),
+            Some(OnEcho::Block) => Some((action, true)),
+        }
     }
 
     /// Whether what was just found ends the response.
     fn blocks(&self) -> bool {
-        self.found.iter().any(|found| self.action(found) == OnDetect::Block)
+        self.found.iter().any(|found| self.action(found).is_some_and(|(action, _)| action == OnDetect::Block))
     }
 
     /// Reads a JSON document.
@@ -191,6 +203,29 @@ impl Judge {
         Ok(())
     }
 
+    /// The fingerprints of others in the strings of a document, each for itself; at most so many. Nothing is released or recorded.
+    pub(super) fn foreign_in(&mut self, doc: &[u8], most: usize) -> Vec<(Class, u64)> {
+        let (Ok(texts), Ok(doc)) = (event::texts(doc), std::str::from_utf8(doc)) else { return Vec::new() };
+        let mut all: Vec<(Class, u64)> = Vec::new();
+        for text in &texts.joined {
+            let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
+            self.scratch.restart(&engine);
+            read(&mut self.scratch, &engine, raw, 0, text.escaped, &mut self.found);
+            phrases::end(&mut self.scratch, &engine, &mut self.found);
+            for found in self.found.drain(..) {
+                let one = (found.class, found.id);
+                if !all.contains(&one) {
+                    if all.len() >= most {
+                        return all;
+                    }
+                    all.push(one);
+                }
+            }
+        }
+        all
+    }
+
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
@@ -207,12 +242,13 @@ impl Judge {
         }
         let mut blocked = false;
         for found in std::mem::take(&mut self.found) {
-            let action = match self.action(&found) {
+            let (action, echo) = match self.action(&found) {
+                None => continue,
                 // A number cannot be replaced by text without breaking the document.
-                OnDetect::Redact if !redactable => OnDetect::Block,
-                action => action,
+                Some((OnDetect::Redact, echo)) if !redactable => (OnDetect::Block, echo),
+                Some(what) => what,
             };
-            self.record(&found, action);
+            self.record(&found, action, echo);
             match action {
                 OnDetect::Block => blocked = true,
                 OnDetect::Redact => {
@@ -226,10 +262,10 @@ impl Judge {
     }
 
     /// Records a match. Of more than can be kept the gravest are, so that no flood of small ones hides a large one.
-    fn record(&mut self, found: &Match, action: OnDetect) {
+    fn record(&mut self, found: &Match, action: OnDetect, echo: bool) {
         let offset = found.spans.first().map_or(0, |span| span.0);
         let (fingerprint, class, severity) = (found.id, found.class, found.severity);
-        let hit = Hit { fingerprint, class, severity, offset, action: Some(action) };
+        let hit = Hit { fingerprint, class, severity, offset, action: Some(action), echo };
         if self.hits.len() < MAX_HITS {
             self.hits.push(hit);
             return;

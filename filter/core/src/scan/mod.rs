@@ -17,6 +17,7 @@ mod automaton;
 mod build;
 mod channel;
 mod disguise;
+mod echo;
 mod event;
 pub mod fold;
 mod gate;
@@ -31,6 +32,7 @@ mod units;
 pub use actions::Actions;
 pub use build::{CompileError, Entry, compile};
 pub use disguise::symbols;
+pub use echo::{Echoes, MAX_ECHOES, MAX_REQUEST};
 pub use fold::{LiteralError, literal};
 pub use load::{LoadError, LoadedSegment, Loader};
 pub use media::Media;
@@ -128,6 +130,13 @@ impl Scanner {
     #[must_use]
     pub fn actions(mut self, actions: Actions) -> Self {
         self.judge.actions = actions;
+        self
+    }
+
+    /// What the request itself held. To be said before the first byte.
+    #[must_use]
+    pub fn echoes(mut self, echoes: Option<Rc<Echoes>>) -> Self {
+        self.judge.echoes = echoes;
         self
     }
 

@@ -139,7 +139,8 @@ fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
         request_id: s.request_id.clone(),
     })
     .evasion(snapshot.leakage.evasion)
-    .actions(forwarded.actions))
+    .actions(forwarded.actions)
+    .echoes(forwarded.echoes.clone()))
 }
 
 pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) -> Step {

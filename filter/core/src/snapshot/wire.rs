@@ -299,6 +299,43 @@ pub struct Leakage {
     /// What matches do where it is not the same for all: the first that fits decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionRule>,
+    /// What matches do that the request itself held.
+    #[serde(default, skip_serializing_if = "Echo::is_strict")]
+    pub echo: Echo,
+}
+
+/// What matches do at most that the request itself held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Echo {
+    /// Literals, but for those of severity critical.
+    pub literals: OnEcho,
+    /// Phrases.
+    pub phrases: OnEcho,
+}
+
+impl Echo {
+    fn is_strict(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a match does at most that the request itself held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnEcho {
+    /// Nothing: it is delivered, and nobody is told.
+    #[serde(rename = "allow")]
+    Allow,
+    /// Deliver, alert.
+    #[serde(rename = "alert_security")]
+    Alert,
+    /// Replace the matched span, go on, alert.
+    #[serde(rename = "redact_and_alert_security")]
+    Redact,
+    /// What every match does.
+    #[default]
+    #[serde(rename = "block_and_alert_security")]
+    Block,
 }
 
 /// What some matches do. An empty list stands for all.
