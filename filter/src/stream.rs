@@ -228,6 +228,8 @@ impl HttpContext for Stream {
         let decision = self.session.finish();
         if let Ok(mut shared) = self.shared.try_borrow_mut() {
             shared.decided(decision);
+            let (documents, skipped) = self.session.written();
+            shared.harvested(&documents, skipped);
         }
     }
 }

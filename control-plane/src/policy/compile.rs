@@ -188,6 +188,11 @@ impl Compiled {
         &self.content.identity.tenant_claim
     }
 
+    /// Whether what tenants write through the vector databases becomes documents of theirs.
+    pub fn harvests(&self) -> bool {
+        self.content.phrases.as_ref().is_some_and(|phrases| phrases.from_rag_writes)
+    }
+
     /// The surfaces.
     pub fn surfaces(&self) -> &[wire::Surface] {
         &self.content.surfaces
@@ -246,6 +251,9 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         return Err(CompileError("snapshot.max_age: must be from 30s to 7d".to_owned()));
     }
     let scan = &policy.leakage_detection.cross_tenant_output_scan;
+    if policy.leakage_detection.phrases.from_rag_writes && !policy.leakage_detection.phrases.enabled {
+        return Err(CompileError("leakage_detection.phrases.from_rag_writes: needs `enabled: true`".to_owned()));
+    }
     let content = wire::Content {
         identity: wire::Identity {
             header: policy.identity.header.clone(),
@@ -270,6 +278,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             wire_key: String::new(),
             severity: policy.leakage_detection.phrases.severity,
             action: policy.leakage_detection.phrases.action,
+            from_rag_writes: policy.leakage_detection.phrases.from_rag_writes,
             segments: Vec::new(),
             removed: Vec::new(),
         }),

@@ -196,7 +196,12 @@ pub(super) const ROWS: &[Row] = &[
         "",
         "What a match does, where it is not what `action_on_detect` says.",
     ),
-    later("leakage_detection.phrases.from_rag_writes", "phrases of what tenants write through the vector databases"),
+    key(
+        "leakage_detection.phrases.from_rag_writes",
+        Kind::Bool(None),
+        "false",
+        "Whether what tenants write into Chroma (`documents`) and Qdrant (texts of payloads) becomes documents of theirs; of the other databases nothing is read yet. See `docs/operations.md`.",
+    ),
     key(
         "leakage_detection.phrases.echo",
         ECHO,
@@ -463,7 +468,7 @@ pub(super) const ROWS: &[Row] = &[
         "alerts.webhooks[].kinds",
         Kind::Texts,
         "",
-        "Only these kinds: `canary_crossed`, `fingerprint_match`, `namespace_mismatch`, `namespace_threshold`; without it all.",
+        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_mismatch`, `namespace_threshold`; without it all.",
     ),
     key("alerts.log", Kind::Bool(None), "true", "Whether the control plane's log is told too, at level WARN."),
     key(

@@ -63,11 +63,18 @@ pub struct PhrasesPolicy {
     pub severity: partywall_core::record::Severity,
     pub action: Option<partywall_core::snapshot::wire::OnDetect>,
     pub echo: partywall_core::snapshot::wire::OnEcho,
+    pub from_rag_writes: bool,
 }
 
 impl Default for PhrasesPolicy {
     fn default() -> Self {
-        Self { enabled: true, severity: partywall_core::record::Severity::High, action: None, echo: Default::default() }
+        Self {
+            enabled: true,
+            severity: partywall_core::record::Severity::High,
+            action: None,
+            echo: Default::default(),
+            from_rag_writes: false,
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 pub(super) const MAX_ALERTS: usize = 10_000;
 
 /// Every kind of alert.
-pub const KINDS: &[&str] = &["canary_crossed", "fingerprint_match", "namespace_mismatch", "namespace_threshold"];
+pub const KINDS: &[&str] =
+    &["canary_crossed", "documents_lost", "fingerprint_match", "namespace_mismatch", "namespace_threshold"];
 
 /// An alert, and how often it was raised again while its window was open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -14,10 +14,10 @@ use std::sync::PoisonError;
 use utoipa::ToSchema;
 
 /// The kinds of rows in the store.
-const DOCUMENT: &str = "document";
+pub(super) const DOCUMENT: &str = "document";
 const COMMON: &str = "common";
 /// The most phrases of all tenants.
-const MAX_PHRASES: u64 = 4_000_000;
+pub(super) const MAX_PHRASES: u64 = 4_000_000;
 /// The first byte of a row: its format.
 const FORMAT: u8 = 1;
 
@@ -85,7 +85,7 @@ fn cut(long: [u8; 32]) -> Key {
 }
 
 /// A row: format, three counts, then how many runs and phrases, then these.
-fn pack(document: &Document, chosen: &Chosen) -> Result<Vec<u8>> {
+pub(super) fn pack(document: &Document, chosen: &Chosen) -> Result<Vec<u8>> {
     let mut row = Vec::with_capacity(33 + chosen.runs.len() * 8 + chosen.phrases.len() * Phrase::PACKED);
     row.push(FORMAT);
     for number in [document.created_at, document.bytes, document.words] {
@@ -137,7 +137,7 @@ impl App {
         Ok(corpus)
     }
 
-    fn row(&self, tenant: &TenantId, name: &str) -> Result<Option<Chosen>> {
+    pub(super) fn row(&self, tenant: &TenantId, name: &str) -> Result<Option<Chosen>> {
         let row = self.store.bytes(DOCUMENT, &format!("{tenant}/{name}"))?;
         row.map(|row| unpack(&row).map(|(_, chosen)| chosen).context("a document that cannot be read")).transpose()
     }

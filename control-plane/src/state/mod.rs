@@ -9,6 +9,7 @@ mod desk;
 mod documents;
 mod fingerprints;
 mod fleet;
+mod harvest;
 mod health;
 mod offboarding;
 mod outbox;

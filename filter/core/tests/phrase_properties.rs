@@ -58,6 +58,7 @@ fn set(documents: &[(&str, &str)], action: Option<OnDetect>, removed: &[u64]) ->
         wire_key: STANDARD.encode(WIRE_KEY),
         severity: Severity::High,
         action,
+        from_rag_writes: false,
         segments: vec![],
         removed: removed.iter().map(|id| wire.id(*id)).collect(),
     };
@@ -269,7 +270,7 @@ proptest! {
         let Ok(()) = loader.push(&blob) else { return Ok(()) };
         let Ok(loaded) = loader.finish() else { return Ok(()) };
         let manifest = Phrases { word_key: STANDARD.encode(WORD_KEY), wire_key: STANDARD.encode(WIRE_KEY), severity: Severity::High,
-            action: None, segments: vec![], removed: vec![] };
+            action: None, from_rag_writes: false, segments: vec![], removed: vec![] };
         let set = PhraseSet::new(&manifest, vec![Rc::new(loaded)]).ok().unwrap();
         let prints = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
         run(scanner(&prints, "acme", Media::Text, OnDetect::Block), HANDBOOK.as_bytes(), &[]);

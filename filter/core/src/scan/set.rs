@@ -3,7 +3,6 @@
 use super::disguise::Grams;
 use super::load::{Loaded, LoadedSegment};
 use crate::phrase::PhraseSet;
-use crate::snapshot::wire::OnDetect;
 use crate::tenant::TenantId;
 use std::rc::Rc;
 
@@ -41,13 +40,8 @@ impl FingerprintSet {
     }
 
     /// The phrases of documents.
-    pub(super) fn phrases(&self) -> Option<&PhraseSet> {
+    pub(crate) fn phrases(&self) -> Option<&PhraseSet> {
         self.phrases.as_ref()
-    }
-
-    /// What a match of a phrase does, where it is not what every match does.
-    pub(crate) fn phrases_action(&self) -> Option<OnDetect> {
-        self.phrases.as_ref().and_then(|phrases| phrases.action)
     }
 
     /// Whether there are no more segments than are searched.

@@ -1,8 +1,10 @@
 //! The request's side: head → identity → surface → body → rewritten.
 
-use super::{Headers, ReadBody, Session, Standing};
+use super::{Headers, ReadBody, Session, Standing, Written};
 use crate::error::{Code, Shape};
+use crate::harvest::harvest;
 use crate::identity::{Credentials, HostCrypto};
+use crate::phrase::PhraseSet;
 use crate::rag::{self, Rewritten};
 use crate::scan::{Actions, Echoes};
 use crate::snapshot::wire::Credential;
@@ -226,7 +228,9 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
     }
     let rewritten = judge(s, route, &tenant, &pending.carried, &bytes)?;
     let echoes = echoes(s, route, &tenant, &bytes);
+    let written = written(s, route, &tenant, &bytes);
     drop(bytes);
+    s.written = written;
     let State::Body(pending) = std::mem::replace(&mut s.request, State::Head) else { return Err(Code::Internal) };
     forward(s, pending.route, rewritten, Edits::none(), echoes)
 }
@@ -240,6 +244,18 @@ fn echoes(s: &Session, route: &Route, tenant: &TenantId, body: &[u8]) -> Option<
         return None;
     }
     Echoes::of(&snapshot.fingerprints, tenant, leakage.echo, body).map(Rc::new)
+}
+
+/// The documents that a request writes, as hashes: its text is not kept beyond it.
+fn written(s: &Session, route: &Route, tenant: &TenantId, body: &[u8]) -> Written {
+    let Standing::Ready(snapshot) = &s.standing else { return Written::default() };
+    let Some(reader) = snapshot.fingerprints.phrases().and_then(PhraseSet::reader) else { return Written::default() };
+    if route.surface.rag.is_none() {
+        return Written::default();
+    }
+    let writes = rag::written::written(route, body);
+    let skipped = writes.skipped;
+    Written { documents: harvest(reader, tenant, writes), skipped, taken: false }
 }
 
 /// What a head says of a body that follows.

@@ -43,10 +43,11 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool) -> Step {
 }
 
 fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Code> {
-    let (Standing::Ready(snapshot), Some(route)) = (s.standing.clone(), s.route()) else { return Err(Code::Internal) };
     let malformed = |_| Code::UpstreamMalformed;
     let status: u16 =
         text(headers, ":status").map_err(malformed)?.and_then(|v| v.parse().ok()).ok_or(Code::UpstreamMalformed)?;
+    s.written.taken = (200..300).contains(&status);
+    let (Standing::Ready(snapshot), Some(route)) = (s.standing.clone(), s.route()) else { return Err(Code::Internal) };
     if status == 101 {
         return Err(Code::UpgradeForbidden);
     }
@@ -254,6 +255,7 @@ pub(super) fn call_answer(s: &mut Session, answer: Option<(&Headers, Vec<u8>)>) 
         return Err(Code::UpstreamEncodingUnsupported);
     }
     let limit = s.route().map(|route| route.surface.limits.response_bytes).ok_or(Code::Internal)?;
+    s.written.taken = (200..300).contains(&status);
     if len64(body.len()) > limit {
         return Err(Code::UpstreamTooLarge);
     }

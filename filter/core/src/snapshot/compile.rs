@@ -42,7 +42,8 @@ impl std::error::Error for CompileError {}
 impl Snapshot {
     /// What matches do in the responses of a surface to a tenant.
     pub fn actions(&self, surface: &str, tenant: &TenantId) -> Actions {
-        Actions::resolve(&self.leakage, self.fingerprints.phrases_action(), surface, tenant)
+        let own = self.fingerprints.phrases().and_then(|phrases| phrases.action);
+        Actions::resolve(&self.leakage, own, surface, tenant)
     }
 
     /// Compiles a content.

@@ -370,6 +370,9 @@ pub struct Phrases {
     pub severity: Severity,
     /// What a match does, where it is not what [`Leakage`] says.
     pub action: Option<OnDetect>,
+    /// Whether what tenants write through the vector databases becomes documents of theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_rag_writes: bool,
     /// Segments, largest first.
     pub segments: Vec<Segment>,
     /// Phrases that the first segment still holds but that are gone from it, by their hash under the wire key, ascending.

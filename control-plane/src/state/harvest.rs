@@ -1,0 +1,141 @@
+//! What tenants write through the vector databases becomes documents of theirs: the proxies send hashes.
+
+use super::alerts::Alert;
+use super::documents::{DOCUMENT, MAX_PHRASES, pack};
+use super::{App, now};
+use crate::corpus::Document;
+use anyhow::Result;
+use partywall_core::harvest::{Change, Harvest, Hashes, Written};
+use partywall_core::phrase::Chosen;
+use partywall_core::record::Severity;
+use partywall_core::tenant::TenantId;
+use std::collections::{BTreeMap, HashSet};
+
+/// The most runs of one document: what is added again and again must end.
+const MAX_RUNS: usize = 1 << 20;
+
+/// A document before and after.
+#[derive(Default)]
+struct Row {
+    old: Option<Chosen>,
+    new: Option<(Document, Chosen)>,
+}
+
+fn valid(written: &Written) -> bool {
+    let name = &written.document;
+    name.starts_with("rag:") && name.len() <= 256 && !name.chars().any(char::is_control)
+}
+
+fn read(hashes: &Hashes) -> Option<(Document, Chosen)> {
+    let chosen = hashes.chosen()?;
+    let (bytes, phrases) = (hashes.bytes, chosen.phrases.len() as u64);
+    Some((Document { bytes, words: hashes.words, created_at: now(), phrases }, chosen))
+}
+
+/// What a document is with a second text beside its first. `None`: too much.
+fn joined(old: Option<(Document, Chosen)>, new: (Document, Chosen)) -> Option<(Document, Chosen)> {
+    let Some((mut document, mut chosen)) = old else { return Some(new) };
+    let known: HashSet<u64> = chosen.runs.iter().copied().collect();
+    // The same again adds nothing.
+    if new.1.runs.iter().all(|run| known.contains(run)) {
+        return Some((document, chosen));
+    }
+    let ids: HashSet<u64> = chosen.phrases.iter().map(|phrase| phrase.id).collect();
+    chosen.phrases.extend(new.1.phrases.into_iter().filter(|phrase| !ids.contains(&phrase.id)));
+    chosen.runs.extend(new.1.runs);
+    document.bytes += new.0.bytes;
+    document.words += new.0.words;
+    document.phrases = chosen.phrases.len() as u64;
+    (chosen.runs.len() <= MAX_RUNS).then_some((document, chosen))
+}
+
+impl App {
+    /// Takes in what a proxy has seen tenants write, in its order. What cannot be taken in is counted and alerted, never refused:
+    /// the proxy would only say it again.
+    ///
+    /// # Errors
+    /// When the store fails: then nothing is taken in.
+    pub fn harvested(&self, harvest: Harvest) -> Result<()> {
+        let (writes, mut lost) = (harvest.writes, harvest.lost);
+        let matters = self.read(|model| {
+            let known = |one: &Written| model.corpus.document(&one.tenant, &one.document).is_some();
+            let on = model.compiled.as_ref().is_some_and(|compiled| compiled.harvests());
+            on && writes.iter().any(|one| one.change != Change::Remove || known(one))
+        });
+        if !matters && lost == 0 {
+            return Ok(());
+        }
+        let alerting = self.alerting();
+        let (rows, filed) = self.change(
+            |model, write| {
+                let mut rows: BTreeMap<(TenantId, String), Row> = BTreeMap::new();
+                let mut room = MAX_PHRASES.saturating_sub(model.corpus.in_force());
+                for one in writes.iter().filter(|one| matters && model.tenants.contains_key(&one.tenant)) {
+                    let key = (one.tenant.clone(), one.document.clone());
+                    if !rows.contains_key(&key) {
+                        let old = self.row(&one.tenant, &one.document)?;
+                        let known = model.corpus.document(&one.tenant, &one.document).cloned();
+                        let new = known.zip(old.clone());
+                        rows.insert(key.clone(), Row { old, new });
+                    }
+                    let Some(row) = rows.get_mut(&key) else { continue };
+                    let next = match &one.change {
+                        Change::Remove => {
+                            row.new = None;
+                            continue;
+                        }
+                        Change::Put(hashes) => read(hashes),
+                        Change::Add(hashes) => read(hashes).and_then(|new| joined(row.new.clone(), new)),
+                    };
+                    let next = next.filter(|(document, _)| valid(one) && document.phrases <= room);
+                    match next {
+                        Some((document, chosen)) => {
+                            room -= document.phrases;
+                            row.new = Some((document, chosen));
+                        }
+                        // What it was stays guarded.
+                        None => lost += 1,
+                    }
+                }
+                let same = |row: &Row| match (&row.old, &row.new) {
+                    (Some(old), Some((_, new))) => old.runs == new.runs && old.phrases == new.phrases,
+                    (None, None) => true,
+                    _ => false,
+                };
+                rows.retain(|_, row| !same(row));
+                for ((tenant, name), row) in &rows {
+                    let at = format!("{tenant}/{name}");
+                    match &row.new {
+                        Some((document, chosen)) => write.put_bytes(DOCUMENT, &at, &pack(document, chosen)?)?,
+                        None => write.remove(DOCUMENT, &at)?,
+                    }
+                }
+                let alert = (lost > 0).then(|| {
+                    let summary = format!(
+                        "{lost} documents that tenants wrote through the vector databases are not guarded: too large, too many, or the control plane was away; add them by `partywall document add`"
+                    );
+                    Alert::new("documents_lost", Severity::High, None, None, &harvest.instance, summary)
+                });
+                let filed = self.file(write, &alerting, alert.into_iter().collect())?;
+                Ok((rows, std::cell::Cell::new(Some(filed))))
+            },
+            |model, (rows, _)| {
+                for ((tenant, name), row) in rows {
+                    if let Some(old) = &row.old {
+                        model.corpus.remove(tenant, name, old);
+                    }
+                    if let Some((document, chosen)) = &row.new {
+                        model.corpus.add(tenant, name, document.clone(), chosen);
+                    }
+                }
+                (vec![], vec![])
+            },
+        )?;
+        if let Some(filed) = filed.take() {
+            self.filed(filed);
+        }
+        self.metrics.documents_harvested.inc_by(rows.len() as u64);
+        self.metrics.documents_lost.inc_by(lost);
+        Ok(())
+    }
+}
