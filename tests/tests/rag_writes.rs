@@ -1,0 +1,203 @@
+//! What tenants write through the vector databases becomes documents of theirs: read by the filter, guarded within a second.
+
+use partywall_core::rag::written::{Becomes, MAX_TEXT, written};
+use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
+use partywall_tests::http::Response;
+use partywall_tests::llm::{Script, events};
+use partywall_tests::stack::{Stack, demo_policy};
+use partywall_tests::{cases, mint, rag};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const MINUTES: &str = "Present were nine people. Quarterly turbine audits moved from Lisbon to Ghent because two inspectors \
+    retired early, and nobody objected to the marmalade budget of the harbour committee.";
+const LEAK: [&str; 6] =
+    ["Notes: quarterly", " turbine audits moved", " from Lisbon", " to Ghent because", " two inspectors", " retired."];
+const PLANS: &str =
+    "Next winter seven copper lanterns travel over walnut bridges while violet kestrels guard each velvet harbour.";
+const PLANS_LEAK: [&str; 4] =
+    ["Plans: winter seven copper", " lanterns travel over walnut", " bridges while violet", " kestrels guard."];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    kind: SurfaceKind,
+    request: String,
+    body: String,
+    #[serde(default)]
+    documents: Vec<String>,
+}
+
+#[test]
+fn cases_natively() {
+    let cases = cases::load::<Case>("written");
+    assert!(cases.len() >= 15);
+    for (file, case) in cases {
+        let surfaces = rag::surfaces(case.kind, Strategy::Namespace);
+        let (method, path) = case.request.split_once(' ').unwrap();
+        let stem = format!("{}/", partywall_core::surface::Kind::of(case.kind).name);
+        let route = surfaces.classify(&format!("{}test", stem.replace('/', ".")), method, path).ok().unwrap();
+        // What is read is what the judge has taken.
+        let body = case.body.replace(rag::RAW, "00000000-0000-0000-0000-000000000000");
+        let judged = rag::request(&route, &[], body.as_bytes());
+        assert!(judged.is_ok(), "{file}: {}: {judged:?}", case.name);
+        let writes = written(&route, case.body.as_bytes());
+        let one = |(name, becomes): &(String, Becomes)| {
+            let name = name.strip_prefix("rag:").unwrap().strip_prefix(&stem).unwrap();
+            match becomes {
+                Becomes::This(text) => format!("put {name}: {}", text.replace('\n', " ")),
+                Becomes::Also(text) => format!("add {name}: {}", text.replace('\n', " ")),
+                Becomes::Gone => format!("gone {name}"),
+            }
+        };
+        let got: Vec<String> = writes.documents.iter().map(one).collect();
+        assert_eq!((got, writes.skipped), (case.documents, 0), "{file}: {}", case.name);
+    }
+}
+
+#[test]
+fn too_much_text_is_skipped_and_counted() {
+    let surfaces = rag::surfaces(SurfaceKind::Chroma, Strategy::Namespace);
+    let path = format!("/api/v2/tenants/default_tenant/databases/default_database/collections/{}/add", rag::RAW);
+    let route = surfaces.classify("chroma.test", "POST", &path).ok().unwrap();
+    let (half, large) = ("x ".repeat(MAX_TEXT / 4), "y".repeat(MAX_TEXT + 1));
+    let body = json!({"ids": ["a", "b", "c", "d"], "documents": [half, large, half, "z"]}).to_string();
+    let writes = written(&route, body.as_bytes());
+    assert_eq!((writes.documents.len(), writes.skipped), (2, 2));
+}
+
+/// The demo, with the documents of its Chroma guarded.
+fn start(name: &str) -> Stack {
+    let policy = demo_policy()
+        .replace("  cross_tenant_output_scan:\n", "  phrases: {from_rag_writes: true}\n  cross_tenant_output_scan:\n")
+        .replace("  - id: beta", "  - id: beta\n  - id: gamma");
+    Stack::builder(name).chroma().policy(&policy).start().unwrap()
+}
+
+fn collection(stack: &Stack, tenant: &str) -> String {
+    let new = json!({"name": "docs", "get_or_create": true});
+    let made = stack.chroma(&mint::token(tenant), "POST", "/collections").json(&new).send(stack.edge).unwrap();
+    made.json()["id"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned()
+}
+
+fn chroma(stack: &Stack, tenant: &str, collection: &str, verb: &str, body: &Value) -> Response {
+    let path = format!("/collections/{collection}/{verb}");
+    stack.chroma(&mint::token(tenant), "POST", &path).json(body).send(stack.edge).unwrap()
+}
+
+fn record(id: &str, text: &str) -> Value {
+    json!({"ids": [id], "embeddings": [[0.1, 0.2, 0.3]], "documents": [text]})
+}
+
+/// Whether acme is told these words.
+fn passes(stack: &Stack, deltas: &[&str]) -> bool {
+    let prompt = deltas.concat();
+    stack.llm.script(&prompt, Script::stream(deltas));
+    let text = stack.chat(&mint::token("acme"), &prompt, true).unwrap().text();
+    let whole = text.as_bytes() == events(deltas).concat();
+    assert!(whole || text.contains("fingerprint_match"), "{text}");
+    whole
+}
+
+/// How long it takes until acme is told these words, or no more.
+fn until(stack: &Stack, deltas: &[&str], passing: bool) -> Duration {
+    let since = Instant::now();
+    while passes(stack, deltas) != passing {
+        assert!(since.elapsed() < Duration::from_secs(10), "{deltas:?} {passing}\n{}", stack.control_log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    since.elapsed()
+}
+
+#[test]
+fn what_is_written_into_chroma_is_guarded_within_a_second() {
+    let mut stack = start("rag-writes");
+    let docs = collection(&stack, "beta");
+    assert!(passes(&stack, &LEAK));
+    assert!((200..300).contains(&chroma(&stack, "beta", &docs, "upsert", &record("minutes", MINUTES)).status));
+    let took = until(&stack, &LEAK, false);
+    println!("guarded after {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // The owner reads its own.
+    let prompt = LEAK.concat();
+    assert_eq!(stack.chat(&mint::token("beta"), &prompt, true).unwrap().body, events(&LEAK).concat());
+    let got = chroma(&stack, "beta", &docs, "get", &json!({"ids": ["minutes"]}));
+    assert_eq!(got.json()["documents"][0], MINUTES);
+    let listed = stack.api("GET", "/v1/tenants/beta/documents", None).unwrap();
+    assert_eq!(listed[0]["document"], format!("rag:docs/{docs}/minutes"), "{listed}");
+    assert!(!listed.to_string().contains("turbine"));
+    for file in std::fs::read_dir(&stack.directory).unwrap().flatten().filter(|file| file.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        let holds = bytes.windows(15).any(|window| window.eq_ignore_ascii_case(b"turbine audits "));
+        assert!(!holds, "{} holds text", file.path().display());
+    }
+
+    // A write that the database refuses is none.
+    let bad = json!({"ids": ["plans"], "embeddings": [[0.1]], "documents": [PLANS]});
+    assert!(chroma(&stack, "beta", &docs, "upsert", &bad).status >= 400);
+    // An overwrite replaces.
+    chroma(&stack, "beta", &docs, "upsert", &record("minutes", PLANS));
+    until(&stack, &PLANS_LEAK, false);
+    until(&stack, &LEAK, true);
+    assert_eq!(stack.api("GET", "/v1/tenants/beta/documents", None).unwrap().as_array().map(Vec::len), Some(1));
+    // An add leaves what is there, and so does its guard.
+    chroma(&stack, "beta", &docs, "add", &record("minutes", MINUTES));
+    until(&stack, &LEAK, false);
+    assert!(!passes(&stack, &PLANS_LEAK));
+    // A deletion retracts.
+    assert!((200..300).contains(&chroma(&stack, "beta", &docs, "delete", &json!({"ids": ["minutes"]})).status));
+    until(&stack, &LEAK, true);
+    until(&stack, &PLANS_LEAK, true);
+
+    // What another tenant writes as well is nobody's, until it is gone there.
+    chroma(&stack, "beta", &docs, "upsert", &record("minutes", MINUTES));
+    until(&stack, &LEAK, false);
+    let others = collection(&stack, "gamma");
+    chroma(&stack, "gamma", &others, "upsert", &record("minutes", MINUTES));
+    until(&stack, &LEAK, true);
+    chroma(&stack, "gamma", &others, "delete", &json!({"ids": ["minutes"]}));
+    until(&stack, &LEAK, false);
+
+    // What is written while the control plane is away comes when it is back, and stays over its restarts.
+    stack.stop_control();
+    chroma(&stack, "beta", &docs, "upsert", &record("plans", PLANS));
+    std::thread::sleep(Duration::from_millis(300));
+    stack.start_control().unwrap();
+    until(&stack, &PLANS_LEAK, false);
+    stack.stop_control();
+    stack.start_control().unwrap();
+    stack.converge().unwrap();
+    assert!(!passes(&stack, &PLANS_LEAK) && !passes(&stack, &LEAK));
+    assert!(stack.metric("partywall_rag_documents_total") >= 7.0);
+}
+
+#[test]
+fn what_is_too_much_is_counted_and_told() {
+    let stack = start("rag-writes-lost");
+    let docs = collection(&stack, "beta");
+    let large = format!("{MINUTES} {}", "x ".repeat(MAX_TEXT / 2));
+    assert!((200..300).contains(&chroma(&stack, "beta", &docs, "upsert", &record("large", &large)).status));
+    let since = Instant::now();
+    loop {
+        let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+        if alerts.as_array().unwrap().iter().any(|alert| alert["kind"] == "documents_lost") {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(5), "{alerts}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!((stack.metric("partywall_rag_documents_lost_total") - 1.0).abs() < 0.5, "{}", stack.stats().unwrap());
+    assert!(passes(&stack, &LEAK));
+}
+
+#[test]
+fn nothing_is_read_unless_the_policy_says_so() {
+    let stack = Stack::builder("rag-writes-off").chroma().start().unwrap();
+    let docs = collection(&stack, "beta");
+    chroma(&stack, "beta", &docs, "upsert", &record("minutes", MINUTES));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(passes(&stack, &LEAK));
+    assert_eq!(stack.api("GET", "/v1/tenants/beta/documents", None).unwrap(), json!([]));
+}
