@@ -192,11 +192,55 @@ fn what_is_too_much_is_counted_and_told() {
     assert!(passes(&stack, &LEAK));
 }
 
+/// Words that occur once, about this many bytes of them.
+fn prose(seed: usize, bytes: usize) -> String {
+    (0..bytes / 10).map(|n| format!("w{seed:02}x{n:05} ")).collect()
+}
+
+#[test]
+fn a_full_queue_blocks_no_request_and_is_told() {
+    let mut stack = start("rag-writes-queue");
+    let docs = collection(&stack, "beta");
+    stack.stop_control();
+    let mut slowest = Duration::ZERO;
+    for seed in 0..12 {
+        let body = record(&format!("d{seed}"), &prose(seed, MAX_TEXT - 100));
+        let since = Instant::now();
+        assert!((200..300).contains(&chroma(&stack, "beta", &docs, "upsert", &body).status), "{seed}");
+        slowest = slowest.max(since.elapsed());
+    }
+    println!("the slowest of 12 writes of 256 KiB took {slowest:?}");
+    let lost = stack.metric("partywall_rag_documents_lost_total");
+    assert!(lost >= 1.0, "{}", stack.stats().unwrap());
+    stack.start_control().unwrap();
+    let since = Instant::now();
+    let told = |stack: &Stack| {
+        let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+        alerts.as_array().unwrap().iter().any(|alert| alert["kind"] == "documents_lost")
+    };
+    let arrived = |stack: &Stack| {
+        stack.api("GET", "/v1/tenants/beta/documents", None).unwrap().as_array().map_or(0, Vec::len) as f64
+    };
+    while !told(&stack) || arrived(&stack) + lost < 12.0 {
+        assert!(since.elapsed() < Duration::from_secs(30), "{} of 12, {lost} lost", arrived(&stack));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!((arrived(&stack) + lost - 12.0).abs() < 0.5, "none is lost that is not counted");
+    // What came first is what is kept.
+    let first = prose(0, 300);
+    let words: Vec<&str> = first.split_inclusive(' ').collect();
+    until(&stack, &words, false);
+}
+
 #[test]
 fn nothing_is_read_unless_the_policy_says_so() {
     let stack = Stack::builder("rag-writes-off").chroma().start().unwrap();
     let docs = collection(&stack, "beta");
     chroma(&stack, "beta", &docs, "upsert", &record("minutes", MINUTES));
+    let body = record("large", &prose(1, MAX_TEXT - 100));
+    let since = Instant::now();
+    assert!((200..300).contains(&chroma(&stack, "beta", &docs, "upsert", &body).status));
+    println!("a write of 256 KiB that is not read took {:?}", since.elapsed());
     std::thread::sleep(Duration::from_millis(500));
     assert!(passes(&stack, &LEAK));
     assert_eq!(stack.api("GET", "/v1/tenants/beta/documents", None).unwrap(), json!([]));

@@ -8,7 +8,7 @@ use anyhow::Result;
 use partywall_core::harvest::{Change, Harvest, Hashes, Written};
 use partywall_core::phrase::Chosen;
 use partywall_core::record::Severity;
-use partywall_core::tenant::TenantId;
+use partywall_core::tenant::{TenantId, TenantStatus};
 use std::collections::{BTreeMap, HashSet};
 
 /// The most runs of one document: what is added again and again must end.
@@ -70,7 +70,12 @@ impl App {
             |model, write| {
                 let mut rows: BTreeMap<(TenantId, String), Row> = BTreeMap::new();
                 let mut room = MAX_PHRASES.saturating_sub(model.corpus.in_force());
-                for one in writes.iter().filter(|one| matters && model.tenants.contains_key(&one.tenant)) {
+                // Of one that leaves, or has left, nothing is remembered again.
+                let stays = |one: &&Written| {
+                    let tenant = model.tenants.get(&one.tenant);
+                    matters && tenant.is_some_and(|tenant| tenant.status != TenantStatus::Offboarding)
+                };
+                for one in writes.iter().filter(stays) {
                     let key = (one.tenant.clone(), one.document.clone());
                     if !rows.contains_key(&key) {
                         let old = self.row(&one.tenant, &one.document)?;
@@ -89,6 +94,8 @@ impl App {
                     };
                     let next = next.filter(|(document, _)| valid(one) && document.phrases <= room);
                     match next {
+                        // Too short for a phrase: there is nothing to remember.
+                        Some((_, chosen)) if chosen.runs.is_empty() => row.new = None,
                         Some((document, chosen)) => {
                             room -= document.phrases;
                             row.new = Some((document, chosen));
