@@ -2,7 +2,8 @@
 
 use partywall_core::rag::written::{Becomes, MAX_TEXT, written};
 use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
-use partywall_tests::http::Response;
+use partywall_tests::fakes::qdrant::Qdrant;
+use partywall_tests::http::{Request, Response};
 use partywall_tests::llm::{Script, events};
 use partywall_tests::stack::{Stack, demo_policy};
 use partywall_tests::{cases, mint, rag};
@@ -68,11 +69,13 @@ fn too_much_text_is_skipped_and_counted() {
     assert_eq!((writes.documents.len(), writes.skipped), (2, 2));
 }
 
+fn guarded(policy: &str) -> String {
+    policy.replace("  cross_tenant_output_scan:\n", "  phrases: {from_rag_writes: true}\n  cross_tenant_output_scan:\n")
+}
+
 /// The demo, with the documents of its Chroma guarded.
 fn start(name: &str) -> Stack {
-    let policy = demo_policy()
-        .replace("  cross_tenant_output_scan:\n", "  phrases: {from_rag_writes: true}\n  cross_tenant_output_scan:\n")
-        .replace("  - id: beta", "  - id: beta\n  - id: gamma");
+    let policy = guarded(&demo_policy()).replace("  - id: beta", "  - id: beta\n  - id: gamma");
     Stack::builder(name).chroma().policy(&policy).start().unwrap()
 }
 
@@ -171,6 +174,34 @@ fn what_is_written_into_chroma_is_guarded_within_a_second() {
     stack.converge().unwrap();
     assert!(!passes(&stack, &PLANS_LEAK) && !passes(&stack, &LEAK));
     assert!(stack.metric("partywall_rag_documents_total") >= 7.0);
+}
+
+#[test]
+fn what_is_written_into_qdrant_is_guarded() {
+    let (fake, qdrant) = Qdrant::start(&["docs"]);
+    let stack = Stack::builder("rag-writes-qdrant")
+        .template(rag::template(&[("qdrant", fake.port)]))
+        .policy(&guarded(&rag::policy(SurfaceKind::Qdrant, Strategy::Namespace)))
+        .start()
+        .unwrap();
+    let send = |method: &str, path: &str, body: &Value| {
+        let request = Request::new(method, "qdrant.test", path).bearer(&mint::token("beta")).json(body);
+        let response = request.send(stack.edge).unwrap();
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+    };
+    let point =
+        |text: &str| json!({"points": [{"id": 7, "vector": [0.1, 0.2, 0.3, 0.4], "payload": {"page_content": text}}]});
+    assert!(passes(&stack, &LEAK));
+    send("PUT", "/collections/docs/points?wait=true", &point(MINUTES));
+    until(&stack, &LEAK, false);
+    assert_eq!(qdrant.points("docs").len(), 1);
+    let listed = stack.api("GET", "/v1/tenants/beta/documents", None).unwrap();
+    assert_eq!(listed[0]["document"], "rag:qdrant/docs/7", "{listed}");
+    send("PUT", "/collections/docs/points?wait=true", &point(PLANS));
+    until(&stack, &LEAK, true);
+    assert!(!passes(&stack, &PLANS_LEAK));
+    send("POST", "/collections/docs/points/delete?wait=true", &json!({"points": [7]}));
+    until(&stack, &PLANS_LEAK, true);
 }
 
 #[test]
