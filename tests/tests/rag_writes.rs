@@ -1,12 +1,14 @@
 //! What tenants write through the vector databases becomes documents of theirs: read by the filter, guarded within a second.
 
-use partywall_core::rag::written::{Becomes, MAX_TEXT, written};
+use partywall_core::harvest::harvest;
+use partywall_core::rag::written::{Becomes, MAX_TEXT, Writes, written};
 use partywall_core::snapshot::wire::{Strategy, SurfaceKind};
+use partywall_core::tenant::TenantId;
 use partywall_tests::fakes::qdrant::Qdrant;
 use partywall_tests::http::{Request, Response};
 use partywall_tests::llm::{Script, events};
 use partywall_tests::stack::{Stack, demo_policy};
-use partywall_tests::{cases, mint, rag};
+use partywall_tests::{cases, mint, phrases, rag};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -275,4 +277,67 @@ fn nothing_is_read_unless_the_policy_says_so() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(passes(&stack, &LEAK));
     assert_eq!(stack.api("GET", "/v1/tenants/beta/documents", None).unwrap(), json!([]));
+}
+
+#[test]
+fn what_a_proxy_says_is_taken_in_or_told() {
+    let policy = guarded(&demo_policy());
+    let stack = Stack::builder("rag-writes-by-hand").policy(&policy).no_envoy().start().unwrap();
+    let say = |writes: Value| {
+        let report = json!({"instance": "by hand", "lost": 0, "writes": writes});
+        stack.api("POST", "/v1/rag-writes", Some(&report)).unwrap();
+    };
+    let names = || -> Vec<String> {
+        let listed = stack.api("GET", "/v1/tenants/beta/documents", None).unwrap();
+        listed.as_array().unwrap().iter().map(|one| one["document"].as_str().unwrap().to_owned()).collect()
+    };
+    let hashes = |texts: &str| {
+        let change = harvest(
+            &phrases::selector(),
+            &TenantId::parse("beta").unwrap(),
+            Writes { documents: vec![(String::new(), Becomes::This(texts.to_owned()))], skipped: 0 },
+        );
+        serde_json::to_value(&change[0].change).unwrap()["put"].clone()
+    };
+    let one =
+        |tenant: &str, document: &str, change: Value| json!({"tenant": tenant, "document": document, "change": change});
+    let words = |document: &str| {
+        let path = format!("/v1/tenants/beta/documents/{}", document.replace('/', "%2F"));
+        stack.api("GET", &path, None).unwrap()["words"].as_u64().unwrap()
+    };
+    // In the order of the report; the same again, and what is too short, changes nothing.
+    let revision = || stack.api("GET", "/v1/status", None).unwrap()["revision"].as_u64().unwrap();
+    say(json!([
+        one("beta", "rag:d/c/1", json!({"put": hashes(MINUTES)})),
+        one("beta", "rag:d/c/2", json!({"put": hashes(PLANS)})),
+        one("beta", "rag:d/c/2", json!("remove"))
+    ]));
+    assert_eq!(names(), ["rag:d/c/1"]);
+    let (before, count) = (revision(), words("rag:d/c/1"));
+    say(json!([
+        one("beta", "rag:d/c/1", json!({"add": hashes(MINUTES)})),
+        one("beta", "rag:d/c/3", json!({"put": hashes("too short")})),
+        one("beta", "rag:d/c/4", json!("remove"))
+    ]));
+    assert_eq!((names().len(), words("rag:d/c/1")), (1, count));
+    say(json!([one("beta", "rag:d/c/4", json!("remove"))]));
+    assert!(revision() <= before + 1);
+    say(json!([one("beta", "rag:d/c/1", json!({"add": hashes(PLANS)}))]));
+    assert!(words("rag:d/c/1") > count);
+    // A tenant that is not known, a name that is an operator's, hashes that are none.
+    let broken = json!({"bytes": 9, "words": 9, "runs": "AAAA", "phrases": ""});
+    say(json!([
+        one("nobody", "rag:d/c/1", json!({"put": hashes(MINUTES)})),
+        one("beta", "handbook", json!({"put": hashes(MINUTES)})),
+        one("beta", "rag:d/c/1", json!({"put": broken})),
+        one("beta", "rag:d/c/5", json!({"put": hashes(PLANS)})),
+    ]));
+    assert_eq!(names(), ["rag:d/c/1", "rag:d/c/5"]);
+    let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+    assert_eq!(alerts[0]["kind"], "documents_lost", "{alerts}");
+    assert!(alerts[0]["summary"].as_str().unwrap().starts_with("2 documents"), "{alerts}");
+    // When the policy no longer wants them, they are not taken in.
+    stack.apply(&demo_policy()).unwrap();
+    say(json!([one("beta", "rag:d/c/6", json!({"put": hashes(PLANS)}))]));
+    assert_eq!(names().len(), 2);
 }

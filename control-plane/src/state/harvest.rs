@@ -2,7 +2,7 @@
 
 use super::alerts::Alert;
 use super::documents::{DOCUMENT, MAX_PHRASES, pack};
-use super::{App, now};
+use super::{App, Model, lock, now};
 use crate::corpus::Document;
 use anyhow::Result;
 use partywall_core::harvest::{Change, Harvest, Hashes, Written};
@@ -49,99 +49,113 @@ fn joined(old: Option<(Document, Chosen)>, new: (Document, Chosen)) -> Option<(D
     (chosen.runs.len() <= MAX_RUNS).then_some((document, chosen))
 }
 
+/// Documents that change, by tenant and name.
+type Changed = BTreeMap<(TenantId, String), Row>;
+
 impl App {
     /// Takes in what a proxy has seen tenants write, in its order. What cannot be taken in is counted and alerted, never refused:
     /// the proxy would only say it again.
     ///
     /// # Errors
-    /// When the store fails: then nothing is taken in.
+    /// When the store fails: the proxy says it again, and what was taken in already changes nothing then.
     pub fn harvested(&self, harvest: Harvest) -> Result<()> {
-        let (writes, mut lost) = (harvest.writes, harvest.lost);
+        let writes = &harvest.writes;
         let matters = self.read(|model| {
             let known = |one: &Written| model.corpus.document(&one.tenant, &one.document).is_some();
             let on = model.compiled.as_ref().is_some_and(|compiled| compiled.harvests());
             on && writes.iter().any(|one| one.change != Change::Remove || known(one))
         });
-        if !matters && lost == 0 {
-            return Ok(());
-        }
-        let alerting = self.alerting();
-        let (rows, filed) = self.change(
-            |model, write| {
-                let mut rows: BTreeMap<(TenantId, String), Row> = BTreeMap::new();
-                let mut room = MAX_PHRASES.saturating_sub(model.corpus.in_force());
-                // Of one that leaves, or has left, nothing is remembered again.
-                let stays = |one: &&Written| {
-                    let tenant = model.tenants.get(&one.tenant);
-                    matters && tenant.is_some_and(|tenant| tenant.status != TenantStatus::Offboarding)
-                };
-                for one in writes.iter().filter(stays) {
-                    let key = (one.tenant.clone(), one.document.clone());
-                    if !rows.contains_key(&key) {
-                        let old = self.row(&one.tenant, &one.document)?;
-                        let known = model.corpus.document(&one.tenant, &one.document).cloned();
-                        let new = known.zip(old.clone());
-                        rows.insert(key.clone(), Row { old, new });
-                    }
-                    let Some(row) = rows.get_mut(&key) else { continue };
-                    let next = match &one.change {
-                        Change::Remove => {
-                            row.new = None;
-                            continue;
+        let mut lost = harvest.lost;
+        if matters {
+            let (rows, refused) = self.change(
+                |model, write| {
+                    let (rows, refused) = self.plan(model, writes)?;
+                    for ((tenant, name), row) in &rows {
+                        let at = format!("{tenant}/{name}");
+                        match &row.new {
+                            Some((document, chosen)) => write.put_bytes(DOCUMENT, &at, &pack(document, chosen)?)?,
+                            None => write.remove(DOCUMENT, &at)?,
                         }
-                        Change::Put(hashes) => read(hashes),
-                        Change::Add(hashes) => read(hashes).and_then(|new| joined(row.new.clone(), new)),
-                    };
-                    let next = next.filter(|(document, _)| valid(one) && document.phrases <= room);
-                    match next {
-                        // Too short for a phrase: there is nothing to remember.
-                        Some((_, chosen)) if chosen.runs.is_empty() => row.new = None,
-                        Some((document, chosen)) => {
-                            room -= document.phrases;
-                            row.new = Some((document, chosen));
+                    }
+                    Ok((rows, refused))
+                },
+                |model, (rows, _)| {
+                    for ((tenant, name), row) in rows {
+                        if let Some(old) = &row.old {
+                            model.corpus.remove(tenant, name, old);
                         }
-                        // What it was stays guarded.
-                        None => lost += 1,
+                        if let Some((document, chosen)) = &row.new {
+                            model.corpus.add(tenant, name, document.clone(), chosen);
+                        }
                     }
-                }
-                let same = |row: &Row| match (&row.old, &row.new) {
-                    (Some(old), Some((_, new))) => old.runs == new.runs && old.phrases == new.phrases,
-                    (None, None) => true,
-                    _ => false,
-                };
-                rows.retain(|_, row| !same(row));
-                for ((tenant, name), row) in &rows {
-                    let at = format!("{tenant}/{name}");
-                    match &row.new {
-                        Some((document, chosen)) => write.put_bytes(DOCUMENT, &at, &pack(document, chosen)?)?,
-                        None => write.remove(DOCUMENT, &at)?,
-                    }
-                }
-                let alert = (lost > 0).then(|| {
-                    let summary = format!(
-                        "{lost} documents that tenants wrote through the vector databases are not guarded: too large, too many, or the control plane was away; add them by `partywall document add`"
-                    );
-                    Alert::new("documents_lost", Severity::High, None, None, &harvest.instance, summary)
-                });
-                let filed = self.file(write, &alerting, alert.into_iter().collect())?;
-                Ok((rows, std::cell::Cell::new(Some(filed))))
-            },
-            |model, (rows, _)| {
-                for ((tenant, name), row) in rows {
-                    if let Some(old) = &row.old {
-                        model.corpus.remove(tenant, name, old);
-                    }
-                    if let Some((document, chosen)) = &row.new {
-                        model.corpus.add(tenant, name, document.clone(), chosen);
-                    }
-                }
-                (vec![], vec![])
-            },
-        )?;
-        if let Some(filed) = filed.take() {
-            self.filed(filed);
+                    (vec![], vec![])
+                },
+            )?;
+            lost += refused;
+            self.metrics.documents_harvested.inc_by(rows.len() as u64);
         }
-        self.metrics.documents_harvested.inc_by(rows.len() as u64);
+        if lost > 0 {
+            self.tell_lost(&harvest.instance, lost)?;
+        }
+        Ok(())
+    }
+
+    /// Which documents change, and how many writes cannot be taken in.
+    fn plan(&self, model: &Model, writes: &[Written]) -> Result<(Changed, u64)> {
+        let (mut rows, mut lost) = (Changed::new(), 0);
+        let mut room = MAX_PHRASES.saturating_sub(model.corpus.in_force());
+        // Of one that leaves, or has left, nothing is remembered again.
+        let stays = |one: &&Written| {
+            let tenant = model.tenants.get(&one.tenant);
+            tenant.is_some_and(|tenant| tenant.status != TenantStatus::Offboarding)
+        };
+        for one in writes.iter().filter(stays) {
+            let key = (one.tenant.clone(), one.document.clone());
+            if !rows.contains_key(&key) {
+                let old = self.row(&one.tenant, &one.document)?;
+                let known = model.corpus.document(&one.tenant, &one.document).cloned();
+                let new = known.zip(old.clone());
+                rows.insert(key.clone(), Row { old, new });
+            }
+            let Some(row) = rows.get_mut(&key) else { continue };
+            let next = match &one.change {
+                Change::Remove => {
+                    row.new = None;
+                    continue;
+                }
+                Change::Put(hashes) => read(hashes),
+                Change::Add(hashes) => read(hashes).and_then(|new| joined(row.new.clone(), new)),
+            };
+            match next.filter(|(document, _)| valid(one) && document.phrases <= room) {
+                // Too short for a phrase: there is nothing to remember.
+                Some((_, chosen)) if chosen.runs.is_empty() => row.new = None,
+                Some((document, chosen)) => {
+                    room -= document.phrases;
+                    row.new = Some((document, chosen));
+                }
+                // What it was stays guarded.
+                None => lost += 1,
+            }
+        }
+        let same = |row: &Row| match (&row.old, &row.new) {
+            (Some(old), Some((_, new))) => old.runs == new.runs && old.phrases == new.phrases,
+            (None, None) => true,
+            _ => false,
+        };
+        rows.retain(|_, row| !same(row));
+        Ok((rows, lost))
+    }
+
+    fn tell_lost(&self, instance: &str, lost: u64) -> Result<()> {
+        let summary = format!(
+            "{lost} documents that tenants wrote through the vector databases are not guarded: too large, too many, or the control plane was away; add them by `partywall document add`"
+        );
+        let alert = Alert::new("documents_lost", Severity::High, None, None, instance, summary);
+        let _writer = lock(&self.writer);
+        let write = self.store.write()?;
+        let filed = self.file(&write, &self.alerting(), vec![alert])?;
+        write.commit()?;
+        self.filed(filed);
         self.metrics.documents_lost.inc_by(lost);
         Ok(())
     }
