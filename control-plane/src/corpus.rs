@@ -6,7 +6,7 @@
 use partywall_core::phrase::{ByHash, Chosen, Phrase};
 use partywall_core::tenant::TenantId;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// A tenant's number in here.
 pub type Owner = u32;
@@ -26,21 +26,14 @@ pub struct Document {
     pub phrases: u64,
 }
 
+/// A phrase that documents chose. Small: the table of these grows often, so what a phrase is stands elsewhere.
 struct Choice {
-    phrase: Phrase,
+    /// Where the phrase is.
+    slot: u32,
     /// How many documents chose it.
     documents: u32,
     /// Whose it is where it is in force.
     published: Option<Owner>,
-}
-
-/// What a change did to the phrases in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// In force now, with their owners.
-    pub on: Vec<(u64, Owner)>,
-    /// No longer in force.
-    pub off: Vec<u64>,
 }
 
 /// What stands for a tenant, the same in every control plane.
@@ -65,7 +58,10 @@ pub struct Corpus {
     runs: ByHash<(Owner, u32)>,
     shared: ByHash<Vec<(Owner, u32)>>,
     chosen: ByHash<Choice>,
-    common: HashSet<u64>,
+    phrases: Vec<Phrase>,
+    /// Places in `phrases` that can be taken.
+    free: Vec<u32>,
+    common: ByHash<()>,
     touched: Vec<u64>,
     in_force: u64,
     /// Stands for all phrases in force and their owners.
@@ -91,7 +87,25 @@ impl Corpus {
 
     /// A phrase by its id.
     pub fn phrase(&self, id: u64) -> Option<&Phrase> {
-        self.chosen.get(&id).map(|choice| &choice.phrase)
+        self.chosen.get(&id).and_then(|choice| self.phrases.get(choice.slot as usize))
+    }
+
+    /// Whose a phrase is, if it is in force.
+    pub fn owner(&self, id: u64) -> Option<Owner> {
+        self.chosen.get(&id).and_then(|choice| choice.published)
+    }
+
+    /// All tenants by their numbers.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.tenants.iter().map(|(tenant, _)| tenant.clone()).collect()
+    }
+
+    /// Makes room for so many more runs and phrases, at once rather than by and by.
+    pub fn reserve(&mut self, runs: usize, phrases: usize) {
+        self.runs.reserve(runs);
+        self.chosen.reserve(phrases);
+        self.phrases.reserve(phrases.saturating_sub(self.free.len()));
+        self.touched.reserve(phrases);
     }
 
     /// All phrases in force under this reported number, with their owners; all hashes differ, numbers may meet.
@@ -118,7 +132,7 @@ impl Corpus {
     /// Whether a run is no one's, or somebody else's too: no phrase of this tenant.
     pub fn taken(&self, id: u64, tenant: &TenantId) -> bool {
         let own = self.numbers.get(tenant).copied();
-        self.common.contains(&id) || self.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
+        self.common.contains_key(&id) || self.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
     }
 
     /// A tenant's documents, by name.
@@ -154,8 +168,18 @@ impl Corpus {
             self.touched.push(*id);
         }
         for phrase in &chosen.phrases {
-            let new = Choice { phrase: *phrase, documents: 0, published: None };
-            self.chosen.entry(phrase.id).or_insert(new).documents += 1;
+            let (phrases, free) = (&mut self.phrases, &mut self.free);
+            let choice = self.chosen.entry(phrase.id).or_insert_with(|| {
+                let slot = free.pop().unwrap_or_else(|| {
+                    phrases.push(*phrase);
+                    u32::try_from(phrases.len() - 1).unwrap_or(u32::MAX)
+                });
+                if let Some(place) = phrases.get_mut(slot as usize) {
+                    *place = *phrase;
+                }
+                Choice { slot, documents: 0, published: None }
+            });
+            choice.documents += 1;
             self.touched.push(phrase.id);
         }
     }
@@ -198,7 +222,7 @@ impl Corpus {
     /// More common language.
     pub fn add_common(&mut self, runs: &[u64]) {
         for id in runs {
-            if self.common.insert(*id) && self.chosen.contains_key(id) {
+            if self.common.insert(*id, ()).is_none() && self.chosen.contains_key(id) {
                 self.touched.push(*id);
             }
         }
@@ -207,34 +231,34 @@ impl Corpus {
     /// Nothing is common language any more, but for the words that are built in.
     pub fn clear_common(&mut self) {
         let common = std::mem::take(&mut self.common);
-        self.touched.extend(common.into_iter().filter(|id| self.chosen.contains_key(id)));
+        self.touched.extend(common.into_keys().filter(|id| self.chosen.contains_key(id)));
     }
 
-    /// What changed since the last call.
-    pub fn changes(&mut self) -> Changes {
-        let mut changes = Changes::default();
+    /// The phrases that came into force, went out of it or changed hands since the last call.
+    pub fn changes(&mut self) -> Vec<u64> {
+        let mut changed = Vec::with_capacity(self.touched.len());
         for id in std::mem::take(&mut self.touched) {
             let Some(choice) = self.chosen.get_mut(&id) else { continue };
             let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
-            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains(&id));
+            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains_key(&id));
             if owner != choice.published {
                 if let Some(former) = choice.published {
-                    changes.off.push(id);
                     self.sum = self.sum.wrapping_sub(weight(&self.tenants, id, former));
                     self.in_force = self.in_force.saturating_sub(1);
                 }
                 if let Some(owner) = owner {
-                    changes.on.push((id, owner));
                     self.sum = self.sum.wrapping_add(weight(&self.tenants, id, owner));
                     self.in_force += 1;
                 }
                 choice.published = owner;
+                changed.push(id);
             }
             if choice.documents == 0 {
+                self.free.push(choice.slot);
                 self.chosen.remove(&id);
             }
         }
-        changes
+        changed
     }
 
     /// All phrases in force.

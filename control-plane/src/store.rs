@@ -140,6 +140,18 @@ impl Write {
         Ok(())
     }
 
+    /// Sets many named values that are bytes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn put_all_bytes<'v>(&self, kind: &str, values: impl IntoIterator<Item = (String, &'v [u8])>) -> Result<()> {
+        let mut table = self.0.open_table(NAMED)?;
+        for (name, value) in values {
+            table.insert(format!("{kind}/{name}").as_str(), value)?;
+        }
+        Ok(())
+    }
+
     /// Removes a named value.
     ///
     /// # Errors

@@ -2,8 +2,7 @@
 
 use super::{App, Event, now, refused};
 use crate::corpus::{Corpus, Document};
-use crate::phrase_segments::PhraseSegments;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use partywall_core::phrase::{Chosen, Key, Phrase, Selector, WordKey};
 use partywall_core::record::{Class, Hit};
 use partywall_core::snapshot::SecretKey;
@@ -11,6 +10,7 @@ use partywall_core::tenant::TenantId;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use utoipa::ToSchema;
 
 /// The kinds of rows in the store.
@@ -115,6 +115,14 @@ fn unpack(row: &[u8]) -> Option<(Document, Chosen)> {
     (phrases.len() == count as usize).then(|| (document, Chosen { phrases, runs: longs(runs).collect(), words }))
 }
 
+/// A document that was read.
+struct Read {
+    name: String,
+    document: Document,
+    chosen: Chosen,
+    row: Vec<u8>,
+}
+
 fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
 }
@@ -153,8 +161,8 @@ impl App {
             }
         }
         let documents: BTreeMap<String, String> = documents.into_iter().collect();
-        let read = self.choose(tenant, documents);
-        let new: u64 = read.iter().map(|(_, document, _)| document.phrases).sum();
+        let read = self.choose(tenant, documents)?;
+        let new: u64 = read.iter().map(|read| read.document.phrases).sum();
         self.change(
             |model, write| {
                 if !model.tenants.contains_key(tenant) {
@@ -167,14 +175,18 @@ impl App {
                     ));
                 }
                 let mut old = Vec::new();
-                for (name, document, chosen) in &read {
-                    old.push(self.row(tenant, name)?);
-                    write.put_bytes(DOCUMENT, &format!("{tenant}/{name}"), &pack(document, chosen)?)?;
+                for Read { name, .. } in &read {
+                    let known = model.corpus.document(tenant, name).is_some();
+                    old.push(if known { self.row(tenant, name)? } else { None });
                 }
+                let rows = read.iter().map(|read| (format!("{tenant}/{}", read.name), read.row.as_slice()));
+                write.put_all_bytes(DOCUMENT, rows)?;
                 Ok(old)
             },
             |model, old| {
-                for ((name, document, chosen), old) in read.iter().zip(old) {
+                let runs = read.iter().map(|read| read.chosen.runs.len()).sum();
+                model.corpus.reserve(runs, usize::try_from(new).unwrap_or(0));
+                for (Read { name, document, chosen, .. }, old) in read.iter().zip(old) {
                     if let Some(old) = old {
                         model.corpus.remove(tenant, name, old);
                     }
@@ -183,28 +195,37 @@ impl App {
                 (vec![], vec![])
             },
         )?;
-        Ok(read.iter().map(|(name, document, _)| DocumentRecord::of(name, document)).collect())
+        Ok(read.iter().map(|read| DocumentRecord::of(&read.name, &read.document)).collect())
     }
 
     /// Reads texts on all cores.
-    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Vec<(String, Document, Chosen)> {
+    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Result<Vec<Read>> {
         let selector = Selector::new(WordKey::new(&word_key(&self.key)));
         let created_at = now();
         let documents: Vec<(String, String)> = documents.into_iter().collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = documents.len().div_ceil(threads).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(documents.len());
+        let next = AtomicUsize::new(0);
         self.read(|model| {
-            let read = |(name, text): &(String, String)| {
+            let read = |(name, text): &(String, String)| -> Result<Read> {
                 let chosen = selector.choose(text, |id| model.corpus.taken(id, tenant));
                 let (bytes, phrases) = (text.len() as u64, chosen.phrases.len() as u64);
-                (name.clone(), Document { bytes, words: chosen.words, created_at, phrases }, chosen)
+                let document = Document { bytes, words: chosen.words, created_at, phrases };
+                Ok(Read { name: name.clone(), row: pack(&document, &chosen)?, document, chosen })
+            };
+            let work = || -> Result<Vec<Read>> {
+                let mut done = Vec::new();
+                while let Some(document) = documents.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    done.push(read(document)?);
+                }
+                Ok(done)
             };
             std::thread::scope(|scope| {
-                let parts: Vec<_> = documents
-                    .chunks(share)
-                    .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-                    .collect();
-                parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+                let parts: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+                let mut all = work()?;
+                for part in parts {
+                    all.extend(part.join().map_err(|_| anyhow!("a reader of documents failed"))??);
+                }
+                Ok(all)
             })
         })
     }
@@ -283,27 +304,19 @@ impl App {
     pub fn rotate_phrase_key(&self) -> Result<u64> {
         let generation = self.store.meta::<u64>("phrase_generation")?.unwrap_or(0) + 1;
         {
+            let _building = super::lock(&self.behind.building);
             let _writer = super::lock(&self.writer);
             let write = self.store.write()?;
             write.set_meta("phrase_generation", &generation)?;
             write.commit()?;
             let mut next = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
             let rotated = next.rotate(wire_key(&self.key, generation), &self.model().corpus);
-            rotated.map_err(|_| refused("too_many_phrases", "too many phrases for one segment"))?;
+            rotated.map_err(|_| super::behind::too_many())?;
             *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
         }
         // Published with the next revision.
         self.change(|_, _| Ok(()), |_, ()| (vec![], vec![]))?;
         Ok(generation)
-    }
-
-    /// The phrases of the corpus changed: so do the segments.
-    pub(super) fn follow_corpus(&self, changes: &crate::corpus::Changes) -> Result<()> {
-        let mut next: PhraseSegments = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let changed = next.change(&self.model().corpus, changes);
-        changed.map_err(|_| refused("too_many_phrases", "too many phrases for one segment"))?;
-        *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
     }
 
     /// Which fingerprints a request's response held, whose they are and where they come from; never their text.

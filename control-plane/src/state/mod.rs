@@ -4,6 +4,7 @@
 mod access;
 mod alerts;
 mod audits;
+mod behind;
 mod delta;
 mod desk;
 mod documents;
@@ -27,7 +28,7 @@ pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
 pub use statistics::{Distribution, Hour};
 
-use crate::corpus::{Changes, Corpus};
+use crate::corpus::Corpus;
 use crate::jwks::Cached;
 use crate::phrase_segments::PhraseSegments;
 use crate::policy::{Compiled, Former};
@@ -96,6 +97,7 @@ pub struct App {
     tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
     phrases: RwLock<PhraseSegments>,
+    behind: behind::Behind,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
     /// Filters that were heard of before this start, and not since: they may serve what they had then.
@@ -221,6 +223,7 @@ impl App {
             tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
             phrases: RwLock::new(phrases),
+            behind: behind::Behind::default(),
             published,
             sidecars: Mutex::default(),
             unheard: Mutex::new(unheard),
@@ -272,9 +275,10 @@ impl App {
             let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
             model.revision = revision;
             let (added, gone) = apply(&mut model, &result);
-            (added, gone, std::mem::take(&mut model.rebuild), model.corpus.changes())
+            let changed = model.corpus.changes();
+            (added, gone, std::mem::take(&mut model.rebuild), self.leave_behind(changed))
         };
-        if phrases != Changes::default() {
+        if !phrases.is_empty() {
             self.follow_corpus(&phrases)?;
         }
         if rebuild {
@@ -317,7 +321,7 @@ impl App {
         let shared = model.shared.as_ref().filter(|_| compiled.redis);
         // Stands for all fingerprints of both classes, and the key under which phrases travel.
         let phrases = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
-        let set = model.sum.wrapping_add(model.corpus.sum()) ^ u128::from_le_bytes(*phrases.key());
+        let set = model.sum.wrapping_add(phrases.sum()) ^ u128::from_le_bytes(*phrases.key());
         let tag = revisions::tag(&content, compiled.max_age_s, set, shared);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         if let Some(travel) = &mut content.phrases {
