@@ -47,13 +47,19 @@ fn weight(tenants: &[(TenantId, u128)], id: u64, owner: Owner) -> u128 {
     tenants.get(owner as usize).map_or(0, |(_, mark)| (mark | 1).wrapping_mul(u128::from(id) + 1))
 }
 
-/// Everything that tenants have written.
+/// How many parts the tables are cut into: each is small enough for a processor's cache, and several are filled at once.
+const SHARDS: usize = 64;
+/// From so many runs on, a change is made on all cores.
+const MANY: usize = 20_000;
+
+/// Where a hash belongs. The table itself uses the lowest and the highest bits.
+fn shard_of(id: u64) -> usize {
+    usize::try_from(id >> 40).unwrap_or(0) % SHARDS
+}
+
+/// A part of the corpus: everything about its hashes.
 #[derive(Default)]
-pub struct Corpus {
-    /// With a number that stands for each of them everywhere.
-    tenants: Vec<(TenantId, u128)>,
-    numbers: HashMap<TenantId, Owner>,
-    documents: BTreeMap<(TenantId, String), Document>,
+struct Shard {
     /// Who wrote a run of words, and how often.
     runs: ByHash<(Owner, u32)>,
     shared: ByHash<Vec<(Owner, u32)>>,
@@ -63,12 +69,177 @@ pub struct Corpus {
     free: Vec<u32>,
     common: ByHash<()>,
     touched: Vec<u64>,
+}
+
+/// What a part found when it looked at what was touched.
+#[derive(Default)]
+struct Found {
+    changed: Vec<u64>,
+    on: u64,
+    off: u64,
+    sum: u128,
+}
+
+impl Shard {
+    fn add_run(&mut self, id: u64, own: Owner) {
+        let (owner, count) = self.runs.entry(id).or_insert((own, 0));
+        if *owner == own {
+            *count += 1;
+            return;
+        }
+        if *owner != SEVERAL {
+            self.shared.insert(id, vec![(*owner, *count)]);
+            (*owner, *count) = (SEVERAL, 0);
+        }
+        let owners = self.shared.entry(id).or_default();
+        match owners.iter_mut().find(|(owner, _)| *owner == own) {
+            Some((_, count)) => *count += 1,
+            None => owners.push((own, 1)),
+        }
+        self.touched.push(id);
+    }
+
+    fn remove_run(&mut self, id: u64, own: Owner) {
+        let Some((owner, count)) = self.runs.get_mut(&id) else { return };
+        if *owner == own {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.runs.remove(&id);
+            }
+            return;
+        }
+        let Some(owners) = self.shared.get_mut(&id) else { return };
+        for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
+            *count = count.saturating_sub(1);
+        }
+        owners.retain(|(_, count)| *count > 0);
+        if let [(last, times)] = owners[..] {
+            // Unique again.
+            (*owner, *count) = (last, times);
+            self.shared.remove(&id);
+            self.touched.push(id);
+        }
+    }
+
+    fn add_phrase(&mut self, phrase: &Phrase) {
+        let (phrases, free) = (&mut self.phrases, &mut self.free);
+        let choice = self.chosen.entry(phrase.id).or_insert_with(|| {
+            let slot = free.pop().unwrap_or_else(|| {
+                phrases.push(*phrase);
+                u32::try_from(phrases.len() - 1).unwrap_or(u32::MAX)
+            });
+            if let Some(place) = phrases.get_mut(slot as usize) {
+                *place = *phrase;
+            }
+            Choice { slot, documents: 0, published: None }
+        });
+        choice.documents += 1;
+        self.touched.push(phrase.id);
+    }
+
+    fn remove_phrase(&mut self, id: u64) {
+        if let Some(choice) = self.chosen.get_mut(&id) {
+            choice.documents = choice.documents.saturating_sub(1);
+            self.touched.push(id);
+        }
+    }
+
+    fn changes(&mut self, tenants: &[(TenantId, u128)]) -> Found {
+        let mut found = Found::default();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(choice) = self.chosen.get_mut(&id) else { continue };
+            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
+            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains_key(&id));
+            if owner != choice.published {
+                if let Some(former) = choice.published {
+                    found.sum = found.sum.wrapping_sub(weight(tenants, id, former));
+                    found.off += 1;
+                }
+                if let Some(owner) = owner {
+                    found.sum = found.sum.wrapping_add(weight(tenants, id, owner));
+                    found.on += 1;
+                }
+                choice.published = owner;
+                found.changed.push(id);
+            }
+            if choice.documents == 0 {
+                self.free.push(choice.slot);
+                self.chosen.remove(&id);
+            }
+        }
+        found
+    }
+}
+
+/// Does the same with every part, on all cores where there is much to do.
+fn each<T: Send>(shards: &mut [Shard], many: bool, work: impl Fn(usize, &mut Shard) -> T + Sync) -> Vec<T> {
+    let threads = if many { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let size = shards.len().div_ceil(threads).max(1);
+    let part = |at: usize, part: &mut [Shard]| -> Vec<T> {
+        part.iter_mut().enumerate().map(|(n, shard)| work(at * size + n, shard)).collect()
+    };
+    let mut parts = shards.chunks_mut(size).enumerate();
+    let Some((_, first)) = parts.next() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|(at, shards)| scope.spawn(move || part(at, shards))).collect();
+        let mut all = part(0, first);
+        for other in others {
+            match other.join() {
+                Ok(found) => all.extend(found),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}
+
+/// Everything that tenants have written.
+pub struct Corpus {
+    /// With a number that stands for each of them everywhere.
+    tenants: Vec<(TenantId, u128)>,
+    numbers: HashMap<TenantId, Owner>,
+    documents: BTreeMap<(TenantId, String), Document>,
+    shards: Vec<Shard>,
     in_force: u64,
     /// Stands for all phrases in force and their owners.
     sum: u128,
 }
 
+impl Default for Corpus {
+    fn default() -> Self {
+        Self {
+            tenants: Vec::new(),
+            numbers: HashMap::new(),
+            documents: BTreeMap::new(),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            in_force: 0,
+            sum: 0,
+        }
+    }
+}
+
+/// What each part gets of something.
+fn dealt<T>(items: impl Iterator<Item = T>, expected: usize, id: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let each = expected / SHARDS + expected / SHARDS / 8 + 4;
+    let mut dealt: Vec<Vec<T>> = (0..SHARDS).map(|_| Vec::with_capacity(each)).collect();
+    for item in items {
+        if let Some(part) = dealt.get_mut(shard_of(id(&item))) {
+            part.push(item);
+        }
+    }
+    dealt
+}
+
 impl Corpus {
+    fn shard(&self, id: u64) -> Option<&Shard> {
+        self.shards.get(shard_of(id))
+    }
+
+    fn choice(&self, id: u64) -> Option<(&Shard, &Choice)> {
+        let shard = self.shard(id)?;
+        shard.chosen.get(&id).map(|choice| (shard, choice))
+    }
+
     /// The number of a tenant; a new one where it has none.
     fn number(&mut self, tenant: &TenantId) -> Owner {
         if let Some(number) = self.numbers.get(tenant) {
@@ -87,12 +258,12 @@ impl Corpus {
 
     /// A phrase by its id.
     pub fn phrase(&self, id: u64) -> Option<&Phrase> {
-        self.chosen.get(&id).and_then(|choice| self.phrases.get(choice.slot as usize))
+        self.choice(id).and_then(|(shard, choice)| shard.phrases.get(choice.slot as usize))
     }
 
     /// Whose a phrase is, if it is in force.
     pub fn owner(&self, id: u64) -> Option<Owner> {
-        self.chosen.get(&id).and_then(|choice| choice.published)
+        self.choice(id).and_then(|(_, choice)| choice.published)
     }
 
     /// All tenants by their numbers.
@@ -100,17 +271,10 @@ impl Corpus {
         self.tenants.iter().map(|(tenant, _)| tenant.clone()).collect()
     }
 
-    /// Makes room for so many more runs and phrases, at once rather than by and by.
-    pub fn reserve(&mut self, runs: usize, phrases: usize) {
-        self.runs.reserve(runs);
-        self.chosen.reserve(phrases);
-        self.phrases.reserve(phrases.saturating_sub(self.free.len()));
-        self.touched.reserve(phrases);
-    }
-
     /// All phrases in force under this reported number, with their owners; all hashes differ, numbers may meet.
     pub fn numbered(&self, number: u64) -> Vec<(u64, Option<TenantId>)> {
-        let wanted = self.chosen.iter().filter(|(id, _)| Phrase::number(**id) == number);
+        let all = self.shards.iter().flat_map(|shard| &shard.chosen);
+        let wanted = all.filter(|(id, _)| Phrase::number(**id) == number);
         wanted.map(|(id, choice)| (*id, choice.published.and_then(|owner| self.tenant(owner).cloned()))).collect()
     }
 
@@ -126,13 +290,14 @@ impl Corpus {
 
     /// How many runs of words are common language.
     pub fn common(&self) -> usize {
-        self.common.len()
+        self.shards.iter().map(|shard| shard.common.len()).sum()
     }
 
     /// Whether a run is no one's, or somebody else's too: no phrase of this tenant.
     pub fn taken(&self, id: u64, tenant: &TenantId) -> bool {
         let own = self.numbers.get(tenant).copied();
-        self.common.contains_key(&id) || self.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
+        let Some(shard) = self.shard(id) else { return false };
+        shard.common.contains_key(&id) || shard.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
     }
 
     /// A tenant's documents, by name.
@@ -148,40 +313,29 @@ impl Corpus {
 
     /// A document that was not here.
     pub fn add(&mut self, tenant: &TenantId, name: &str, document: Document, chosen: &Chosen) {
-        let own = self.number(tenant);
-        self.documents.insert((tenant.clone(), name.to_owned()), document);
-        for id in &chosen.runs {
-            let (owner, count) = self.runs.entry(*id).or_insert((own, 0));
-            if *owner == own {
-                *count += 1;
-                continue;
-            }
-            if *owner != SEVERAL {
-                self.shared.insert(*id, vec![(*owner, *count)]);
-                (*owner, *count) = (SEVERAL, 0);
-            }
-            let owners = self.shared.entry(*id).or_default();
-            match owners.iter_mut().find(|(owner, _)| *owner == own) {
-                Some((_, count)) => *count += 1,
-                None => owners.push((own, 1)),
-            }
-            self.touched.push(*id);
+        self.add_all(&[(tenant, name, &document, chosen)]);
+    }
+
+    /// Documents that were not here.
+    pub fn add_all(&mut self, documents: &[(&TenantId, &str, &Document, &Chosen)]) {
+        let mut owners = Vec::with_capacity(documents.len());
+        for (tenant, name, document, _) in documents {
+            owners.push(self.number(tenant));
+            self.documents.insert(((*tenant).clone(), (*name).to_owned()), (*document).clone());
         }
-        for phrase in &chosen.phrases {
-            let (phrases, free) = (&mut self.phrases, &mut self.free);
-            let choice = self.chosen.entry(phrase.id).or_insert_with(|| {
-                let slot = free.pop().unwrap_or_else(|| {
-                    phrases.push(*phrase);
-                    u32::try_from(phrases.len() - 1).unwrap_or(u32::MAX)
-                });
-                if let Some(place) = phrases.get_mut(slot as usize) {
-                    *place = *phrase;
-                }
-                Choice { slot, documents: 0, published: None }
-            });
-            choice.documents += 1;
-            self.touched.push(phrase.id);
-        }
+        let owned = || documents.iter().zip(&owners);
+        let count = documents.iter().map(|(.., chosen)| chosen.runs.len()).sum();
+        let runs = owned().flat_map(|((.., chosen), own)| chosen.runs.iter().map(|id| (*id, *own)));
+        let runs = dealt(runs, count, |(id, _)| *id);
+        let total = documents.iter().map(|(.., chosen)| chosen.phrases.len()).sum();
+        let phrases = dealt(documents.iter().flat_map(|(.., chosen)| &chosen.phrases), total, |phrase| phrase.id);
+        each(&mut self.shards, count > MANY, |at, shard| {
+            let (Some(runs), Some(phrases)) = (runs.get(at), phrases.get(at)) else { return };
+            shard.runs.reserve(runs.len());
+            shard.chosen.reserve(phrases.len());
+            runs.iter().for_each(|(id, own)| shard.add_run(*id, *own));
+            phrases.iter().for_each(|phrase| shard.add_phrase(phrase));
+        });
     }
 
     /// A document goes; `chosen` is what it was added with.
@@ -191,30 +345,13 @@ impl Corpus {
             return;
         }
         for id in &chosen.runs {
-            let Some((owner, count)) = self.runs.get_mut(id) else { continue };
-            if *owner == own {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    self.runs.remove(id);
-                }
-                continue;
-            }
-            let Some(owners) = self.shared.get_mut(id) else { continue };
-            for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
-                *count = count.saturating_sub(1);
-            }
-            owners.retain(|(_, count)| *count > 0);
-            if let [(last, times)] = owners[..] {
-                // Unique again.
-                (*owner, *count) = (last, times);
-                self.shared.remove(id);
-                self.touched.push(*id);
+            if let Some(shard) = self.shards.get_mut(shard_of(*id)) {
+                shard.remove_run(*id, own);
             }
         }
         for phrase in &chosen.phrases {
-            if let Some(choice) = self.chosen.get_mut(&phrase.id) {
-                choice.documents = choice.documents.saturating_sub(1);
-                self.touched.push(phrase.id);
+            if let Some(shard) = self.shards.get_mut(shard_of(phrase.id)) {
+                shard.remove_phrase(phrase.id);
             }
         }
     }
@@ -222,47 +359,41 @@ impl Corpus {
     /// More common language.
     pub fn add_common(&mut self, runs: &[u64]) {
         for id in runs {
-            if self.common.insert(*id, ()).is_none() && self.chosen.contains_key(id) {
-                self.touched.push(*id);
+            let Some(shard) = self.shards.get_mut(shard_of(*id)) else { continue };
+            if shard.common.insert(*id, ()).is_none() && shard.chosen.contains_key(id) {
+                shard.touched.push(*id);
             }
         }
     }
 
     /// Nothing is common language any more, but for the words that are built in.
     pub fn clear_common(&mut self) {
-        let common = std::mem::take(&mut self.common);
-        self.touched.extend(common.into_keys().filter(|id| self.chosen.contains_key(id)));
+        for shard in &mut self.shards {
+            let common = std::mem::take(&mut shard.common);
+            shard.touched.extend(common.into_keys().filter(|id| shard.chosen.contains_key(id)));
+        }
     }
 
     /// The phrases that came into force, went out of it or changed hands since the last call.
     pub fn changes(&mut self) -> Vec<u64> {
-        let mut changed = Vec::with_capacity(self.touched.len());
-        for id in std::mem::take(&mut self.touched) {
-            let Some(choice) = self.chosen.get_mut(&id) else { continue };
-            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
-            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains_key(&id));
-            if owner != choice.published {
-                if let Some(former) = choice.published {
-                    self.sum = self.sum.wrapping_sub(weight(&self.tenants, id, former));
-                    self.in_force = self.in_force.saturating_sub(1);
-                }
-                if let Some(owner) = owner {
-                    self.sum = self.sum.wrapping_add(weight(&self.tenants, id, owner));
-                    self.in_force += 1;
-                }
-                choice.published = owner;
-                changed.push(id);
-            }
-            if choice.documents == 0 {
-                self.free.push(choice.slot);
-                self.chosen.remove(&id);
-            }
+        let touched: usize = self.shards.iter().map(|shard| shard.touched.len()).sum();
+        if touched == 0 {
+            return Vec::new();
+        }
+        let tenants = &self.tenants;
+        let found = each(&mut self.shards, touched > MANY, |_, shard| shard.changes(tenants));
+        let mut changed = Vec::with_capacity(touched);
+        for found in found {
+            changed.extend(found.changed);
+            self.in_force = (self.in_force + found.on).saturating_sub(found.off);
+            self.sum = self.sum.wrapping_add(found.sum);
         }
         changed
     }
 
     /// All phrases in force.
     pub fn all(&self) -> Vec<(u64, Owner)> {
-        self.chosen.iter().filter_map(|(id, choice)| choice.published.map(|owner| (*id, owner))).collect()
+        let chosen = self.shards.iter().flat_map(|shard| &shard.chosen);
+        chosen.filter_map(|(id, choice)| choice.published.map(|owner| (*id, owner))).collect()
     }
 }

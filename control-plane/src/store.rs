@@ -140,14 +140,14 @@ impl Write {
         Ok(())
     }
 
-    /// Sets many named values that are bytes.
+    /// Sets many named values that are bytes, by `kind/name`.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn put_all_bytes<'v>(&self, kind: &str, values: impl IntoIterator<Item = (String, &'v [u8])>) -> Result<()> {
+    pub fn put_rows<'v>(&self, rows: impl IntoIterator<Item = (&'v str, &'v [u8])>) -> Result<()> {
         let mut table = self.0.open_table(NAMED)?;
-        for (name, value) in values {
-            table.insert(format!("{kind}/{name}").as_str(), value)?;
+        for (field, value) in rows {
+            table.insert(field, value)?;
         }
         Ok(())
     }

@@ -58,6 +58,19 @@ impl App {
         Ok(())
     }
 
+    /// The segments have the key of the generation that holds. Needs `writer`.
+    pub(super) fn follow_generation(&self) -> Result<()> {
+        let key = super::documents::wire_key(&self.key, self.model().generation);
+        if *self.phrases.read().unwrap_or_else(PoisonError::into_inner).key() == key {
+            return Ok(());
+        }
+        let _building = lock(&self.behind.building);
+        let mut next = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
+        next.rotate(key, &self.model().corpus).map_err(|_| too_many())?;
+        *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
     /// Builds what was left behind, for ever, on a thread of its own.
     pub fn build_behind(self: &Arc<Self>) {
         lock(&self.behind.waiting).worker = true;

@@ -1,25 +1,23 @@
 //! Documents of tenants: read once, kept as hashes, never as text.
 
+use super::rows::{self, Row, Rows};
 use super::{App, Event, now, refused};
-use crate::corpus::{Corpus, Document};
-use anyhow::{Context, Result, anyhow};
-use partywall_core::phrase::{Chosen, Key, Phrase, Selector, WordKey};
+use crate::corpus::Document;
+use crate::shared::Delta;
+use anyhow::{Result, anyhow};
+use partywall_core::phrase::{Key, Selector, WordKey};
 use partywall_core::record::{Class, Hit};
 use partywall_core::snapshot::SecretKey;
-use partywall_core::tenant::TenantId;
+use partywall_core::tenant::{TenantId, TenantStatus};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use utoipa::ToSchema;
 
-/// The kinds of rows in the store.
-const DOCUMENT: &str = "document";
-const COMMON: &str = "common";
 /// The most phrases of all tenants.
 const MAX_PHRASES: u64 = 4_000_000;
-/// The first byte of a row: its format.
-const FORMAT: u8 = 1;
 
 /// A document as the API shows it: counts, never text.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -73,6 +71,11 @@ pub(super) fn word_key(key: &SecretKey) -> Key {
     cut(key.derive(b"partywall phrase word key v1"))
 }
 
+/// What stands for the key of words: replicas must have the same, or their hashes would not meet.
+pub(super) fn word_check(key: &SecretKey) -> String {
+    hex::encode(cut(key.derive(b"partywall phrase word key check v1")))
+}
+
 /// The key of a generation of segments.
 pub(super) fn wire_key(key: &SecretKey, generation: u64) -> Key {
     cut(key.derive(format!("partywall phrase wire key v1 {generation}").as_bytes()))
@@ -84,72 +87,7 @@ fn cut(long: [u8; 32]) -> Key {
     key
 }
 
-/// A row: format, three counts, then how many runs and phrases, then these.
-fn pack(document: &Document, chosen: &Chosen) -> Result<Vec<u8>> {
-    let mut row = Vec::with_capacity(33 + chosen.runs.len() * 8 + chosen.phrases.len() * Phrase::PACKED);
-    row.push(FORMAT);
-    for number in [document.created_at, document.bytes, document.words] {
-        row.extend_from_slice(&number.to_le_bytes());
-    }
-    row.extend_from_slice(&u32::try_from(chosen.runs.len())?.to_le_bytes());
-    row.extend_from_slice(&u32::try_from(chosen.phrases.len())?.to_le_bytes());
-    for id in &chosen.runs {
-        row.extend_from_slice(&id.to_le_bytes());
-    }
-    for phrase in &chosen.phrases {
-        phrase.pack(&mut row);
-    }
-    Ok(row)
-}
-
-fn unpack(row: &[u8]) -> Option<(Document, Chosen)> {
-    let (numbers, rest) = row.strip_prefix(&[FORMAT])?.split_at_checked(24)?;
-    let mut numbers = longs(numbers);
-    let (created_at, bytes, words) = (numbers.next()?, numbers.next()?, numbers.next()?);
-    let (runs, rest) = rest.split_first_chunk::<4>()?;
-    let (phrases, rest) = rest.split_first_chunk::<4>()?;
-    let (runs, packed) = rest.split_at_checked(u32::from_le_bytes(*runs) as usize * 8)?;
-    let count = u32::from_le_bytes(*phrases);
-    let phrases: Vec<Phrase> = packed.chunks_exact(Phrase::PACKED).map(Phrase::unpack).collect::<Option<_>>()?;
-    let document = Document { bytes, words, created_at, phrases: u64::from(count) };
-    (phrases.len() == count as usize).then(|| (document, Chosen { phrases, runs: longs(runs).collect(), words }))
-}
-
-/// A document that was read.
-struct Read {
-    name: String,
-    document: Document,
-    chosen: Chosen,
-    row: Vec<u8>,
-}
-
-fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
-}
-
 impl App {
-    /// Reads all documents back at the start.
-    pub(super) fn load_corpus(store: &crate::store::Store) -> Result<Corpus> {
-        let mut corpus = Corpus::default();
-        store.each_bytes(COMMON, |_, row| {
-            corpus.add_common(&longs(row).collect::<Vec<_>>());
-            Ok(())
-        })?;
-        store.each_bytes(DOCUMENT, |name, row| {
-            let (tenant, document) = name.split_once('/').context("a document without a tenant")?;
-            let tenant = TenantId::parse(tenant).ok().context("a document of no tenant")?;
-            let (record, chosen) = unpack(row).with_context(|| format!("document {name}: not a row of ours"))?;
-            corpus.add(&tenant, document, record, &chosen);
-            Ok(())
-        })?;
-        Ok(corpus)
-    }
-
-    fn row(&self, tenant: &TenantId, name: &str) -> Result<Option<Chosen>> {
-        let row = self.store.bytes(DOCUMENT, &format!("{tenant}/{name}"))?;
-        row.map(|row| unpack(&row).map(|(_, chosen)| chosen).context("a document that cannot be read")).transpose()
-    }
-
     /// Takes documents of a tenant in, in the place of those of the same name. All or none; what is kept are hashes.
     ///
     /// # Errors
@@ -161,58 +99,43 @@ impl App {
             }
         }
         let documents: BTreeMap<String, String> = documents.into_iter().collect();
-        let read = self.choose(tenant, documents)?;
-        let new: u64 = read.iter().map(|read| read.document.phrases).sum();
-        self.change(
-            |model, write| {
-                if !model.tenants.contains_key(tenant) {
+        let (rows, records) = self.choose(tenant, documents)?;
+        let new: u64 = records.iter().map(|record| record.phrases).sum();
+        self.change_fingerprints(|model| {
+            match model.tenants.get(tenant).map(|tenant| tenant.status) {
+                None => {
                     return Err(refused("tenant_unknown", format!("there is no tenant {tenant}: onboard it first")));
                 }
-                if model.corpus.in_force() + new > MAX_PHRASES {
-                    return Err(refused(
-                        "too_many_phrases",
-                        format!("more than {MAX_PHRASES} phrases: remove documents"),
-                    ));
+                Some(TenantStatus::Offboarding) => {
+                    return Err(refused("tenant_offboarding", format!("{tenant} is being offboarded")));
                 }
-                let mut old = Vec::new();
-                for Read { name, .. } in &read {
-                    let known = model.corpus.document(tenant, name).is_some();
-                    old.push(if known { self.row(tenant, name)? } else { None });
-                }
-                let rows = read.iter().map(|read| (format!("{tenant}/{}", read.name), read.row.as_slice()));
-                write.put_all_bytes(DOCUMENT, rows)?;
-                Ok(old)
-            },
-            |model, old| {
-                let runs = read.iter().map(|read| read.chosen.runs.len()).sum();
-                model.corpus.reserve(runs, usize::try_from(new).unwrap_or(0));
-                for (Read { name, document, chosen, .. }, old) in read.iter().zip(old) {
-                    if let Some(old) = old {
-                        model.corpus.remove(tenant, name, old);
-                    }
-                    model.corpus.add(tenant, name, document.clone(), chosen);
-                }
-                (vec![], vec![])
-            },
-        )?;
-        Ok(read.iter().map(|read| DocumentRecord::of(&read.name, &read.document)).collect())
+                Some(_) => {}
+            }
+            if model.corpus.in_force() + new > MAX_PHRASES {
+                let why = format!("more than {MAX_PHRASES} phrases: remove documents");
+                return Err(refused("too_many_phrases", why));
+            }
+            Ok((Delta { rows: rows.clone(), ..model.unchanged() }, ()))
+        })?;
+        Ok(records)
     }
 
     /// Reads texts on all cores.
-    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Result<Vec<Read>> {
+    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Result<(Rows, Vec<DocumentRecord>)> {
         let selector = Selector::new(WordKey::new(&word_key(&self.key)));
         let created_at = now();
         let documents: Vec<(String, String)> = documents.into_iter().collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(documents.len());
         let next = AtomicUsize::new(0);
         self.read(|model| {
-            let read = |(name, text): &(String, String)| -> Result<Read> {
+            let read = |(name, text): &(String, String)| -> Result<(String, Row, DocumentRecord)> {
                 let chosen = selector.choose(text, |id| model.corpus.taken(id, tenant));
                 let (bytes, phrases) = (text.len() as u64, chosen.phrases.len() as u64);
                 let document = Document { bytes, words: chosen.words, created_at, phrases };
-                Ok(Read { name: name.clone(), row: pack(&document, &chosen)?, document, chosen })
+                let record = DocumentRecord::of(name, &document);
+                Ok((rows::field(tenant, name), Row::document(tenant, name, document, chosen)?, record))
             };
-            let work = || -> Result<Vec<Read>> {
+            let work = || -> Result<Vec<_>> {
                 let mut done = Vec::new();
                 while let Some(document) = documents.get(next.fetch_add(1, Ordering::Relaxed)) {
                     done.push(read(document)?);
@@ -225,7 +148,7 @@ impl App {
                 for part in parts {
                     all.extend(part.join().map_err(|_| anyhow!("a reader of documents failed"))??);
                 }
-                Ok(all)
+                Ok(all.into_iter().map(|(field, row, record)| ((field, Some(Arc::new(row))), record)).unzip())
             })
         })
     }
@@ -235,33 +158,17 @@ impl App {
     /// # Errors
     /// When there is none of that name, or the store fails.
     pub fn remove_documents(&self, tenant: &TenantId, name: Option<&str>) -> Result<u64> {
-        let names: Vec<String> = self.read(|model| match name {
-            Some(name) => model.corpus.document(tenant, name).map(|_| name.to_owned()).into_iter().collect(),
-            None => model.corpus.documents(tenant).map(|(name, _)| name.to_owned()).collect(),
-        });
-        if names.is_empty() {
-            return match name {
-                Some(name) => Err(refused("not_found", format!("{tenant} has no document {name:?}"))),
-                None => Ok(0),
+        self.change_fingerprints(|model| {
+            let names: Vec<&str> = match name {
+                Some(name) if model.corpus.document(tenant, name).is_none() => {
+                    return Err(refused("not_found", format!("{tenant} has no document {name:?}")));
+                }
+                Some(name) => vec![name],
+                None => model.corpus.documents(tenant).map(|(name, _)| name).collect(),
             };
-        }
-        self.change(
-            |_, write| {
-                let mut old = Vec::new();
-                for name in &names {
-                    old.push(self.row(tenant, name)?.unwrap_or_default());
-                    write.remove(DOCUMENT, &format!("{tenant}/{name}"))?;
-                }
-                Ok(old)
-            },
-            |model, old| {
-                for (name, old) in names.iter().zip(old) {
-                    model.corpus.remove(tenant, name, old);
-                }
-                (vec![], vec![])
-            },
-        )?;
-        Ok(names.len() as u64)
+            let rows: Rows = names.iter().map(|name| (rows::field(tenant, name), None)).collect();
+            Ok((Delta { rows, ..model.unchanged() }, names.len() as u64))
+        })
     }
 
     /// A text of common language: nothing in it is a phrase of anybody. Without a text, there is none any more.
@@ -270,30 +177,25 @@ impl App {
     /// When the store fails.
     pub fn set_common(&self, text: Option<&str>) -> Result<usize> {
         let selector = Selector::new(WordKey::new(&word_key(&self.key)));
-        let runs: Vec<u64> = text.map(|text| selector.runs(text)).unwrap_or_default();
-        let mut next = 0usize;
-        let mut names = Vec::new();
-        self.store.each_bytes(COMMON, |name, _| {
-            next += 1;
-            names.push(name.to_owned());
-            Ok(())
+        let row = text.map(|text| Arc::new(Row::common(selector.runs(text))));
+        self.change_fingerprints(|model| {
+            let rows: Rows = match &row {
+                // Named by what it says: the same text is there once.
+                Some(row) => {
+                    let name = hex::encode(Sha256::digest(&row.bytes));
+                    [(format!("{}/{name}", rows::COMMON), Some(Arc::clone(row)))].into()
+                }
+                None => {
+                    let mut names = Rows::new();
+                    self.store.each_bytes(rows::COMMON, |name, _| {
+                        names.insert(format!("{}/{name}", rows::COMMON), None);
+                        Ok(())
+                    })?;
+                    names
+                }
+            };
+            Ok((Delta { rows, ..model.unchanged() }, ()))
         })?;
-        self.change(
-            |_, write| match text {
-                Some(_) => {
-                    let row: Vec<u8> = runs.iter().flat_map(|id| id.to_le_bytes()).collect();
-                    write.put_bytes(COMMON, &format!("{next:08}-{}", now()), &row)
-                }
-                None => names.iter().try_for_each(|name| write.remove(COMMON, name)),
-            },
-            |model, ()| {
-                match text {
-                    Some(_) => model.corpus.add_common(&runs),
-                    None => model.corpus.clear_common(),
-                }
-                (vec![], vec![])
-            },
-        )?;
         Ok(self.read(|model| model.corpus.common()))
     }
 
@@ -302,21 +204,10 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn rotate_phrase_key(&self) -> Result<u64> {
-        let generation = self.store.meta::<u64>("phrase_generation")?.unwrap_or(0) + 1;
-        {
-            let _building = super::lock(&self.behind.building);
-            let _writer = super::lock(&self.writer);
-            let write = self.store.write()?;
-            write.set_meta("phrase_generation", &generation)?;
-            write.commit()?;
-            let mut next = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let rotated = next.rotate(wire_key(&self.key, generation), &self.model().corpus);
-            rotated.map_err(|_| super::behind::too_many())?;
-            *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
-        }
-        // Published with the next revision.
-        self.change(|_, _| Ok(()), |_, ()| (vec![], vec![]))?;
-        Ok(generation)
+        self.change_fingerprints(|model| {
+            let generation = model.generation + 1;
+            Ok((Delta { generation, ..model.unchanged() }, generation))
+        })
     }
 
     /// Which fingerprints a request's response held, whose they are and where they come from; never their text.

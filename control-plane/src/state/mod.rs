@@ -16,6 +16,7 @@ mod outbox;
 mod policies;
 mod records;
 mod revisions;
+mod rows;
 mod sharing;
 mod statistics;
 mod tenants;
@@ -26,6 +27,7 @@ pub use health::StoreStatus;
 pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
 pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
+pub use rows::{Row, Rows};
 pub use statistics::{Distribution, Hour};
 
 use crate::corpus::Corpus;
@@ -57,6 +59,8 @@ pub struct Model {
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
     pub(crate) corpus: Corpus,
+    /// Of the key of phrases.
+    generation: u64,
     /// Stands for the whole set.
     sum: u128,
     /// Where in the shared store's life the fingerprints are from; `None` when they are our own.
@@ -163,6 +167,10 @@ impl App {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let key = crate::server::signing_key(directory, key)?;
         let store = Store::open(directory)?;
+        let remote = remote.map(|mut remote| {
+            remote.belongs_to(documents::word_check(&key));
+            remote
+        });
         let mut model = Model {
             tenants: store
                 .named::<TenantRecord>("tenant")?
@@ -178,6 +186,7 @@ impl App {
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             corpus: Self::load_corpus(&store)?,
+            generation: store.meta::<u64>("phrase_generation")?.unwrap_or(0),
             shared: store.meta::<Option<Position>>("shared")?.flatten(),
             ..Model::default()
         };
@@ -194,8 +203,7 @@ impl App {
             model.shared = None;
         }
         let segments = Segments::build(&model.fingerprints)?;
-        let generation = store.meta::<u64>("phrase_generation")?.unwrap_or(0);
-        let phrases = PhraseSegments::new(documents::wire_key(&key, generation));
+        let phrases = PhraseSegments::new(documents::wire_key(&key, model.generation));
         let changes = model.corpus.changes();
         let (published, _) =
             watch::channel(Published { revision: 0, max_age_s: 300, tag: String::new(), content: None });
@@ -281,6 +289,7 @@ impl App {
         if !phrases.is_empty() {
             self.follow_corpus(&phrases)?;
         }
+        self.follow_generation()?;
         if rebuild {
             let current = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
             let next = current.rebuild(&self.model().fingerprints)?;
