@@ -26,6 +26,32 @@ pub struct Document {
     pub phrases: u64,
 }
 
+/// What a document yields, as it is kept.
+#[derive(Clone, Copy)]
+pub struct Packed<'r> {
+    /// Its runs of words, eight bytes each.
+    pub runs: &'r [u8],
+    /// Its phrases, as [`Phrase::pack`] has them.
+    pub phrases: &'r [u8],
+}
+
+impl<'r> Packed<'r> {
+    fn runs(&self) -> impl Iterator<Item = u64> + use<'r> {
+        longs(self.runs)
+    }
+
+    /// As it was chosen.
+    pub fn chosen(&self, words: u64) -> Option<Chosen> {
+        let phrases = self.phrases.chunks_exact(Phrase::PACKED).map(Phrase::unpack).collect::<Option<_>>()?;
+        Some(Chosen { phrases, runs: self.runs().collect(), words })
+    }
+}
+
+/// Numbers, little endian.
+pub fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
+}
+
 /// A phrase that documents chose. Small: the table of these grows often, so what a phrase is stands elsewhere.
 struct Choice {
     /// Where the phrase is.
@@ -313,28 +339,31 @@ impl Corpus {
 
     /// A document that was not here.
     pub fn add(&mut self, tenant: &TenantId, name: &str, document: Document, chosen: &Chosen) {
-        self.add_all(&[(tenant, name, &document, chosen)]);
+        let runs: Vec<u8> = chosen.runs.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let mut phrases = Vec::with_capacity(chosen.phrases.len() * Phrase::PACKED);
+        chosen.phrases.iter().for_each(|phrase| phrase.pack(&mut phrases));
+        self.add_all(&[(tenant, name, &document, Packed { runs: &runs, phrases: &phrases })]);
     }
 
     /// Documents that were not here.
-    pub fn add_all(&mut self, documents: &[(&TenantId, &str, &Document, &Chosen)]) {
+    pub fn add_all(&mut self, documents: &[(&TenantId, &str, &Document, Packed<'_>)]) {
         let mut owners = Vec::with_capacity(documents.len());
         for (tenant, name, document, _) in documents {
             owners.push(self.number(tenant));
             self.documents.insert(((*tenant).clone(), (*name).to_owned()), (*document).clone());
         }
-        let owned = || documents.iter().zip(&owners);
-        let count = documents.iter().map(|(.., chosen)| chosen.runs.len()).sum();
-        let runs = owned().flat_map(|((.., chosen), own)| chosen.runs.iter().map(|id| (*id, *own)));
+        let count = documents.iter().map(|(.., packed)| packed.runs.len() / 8).sum();
+        let runs = documents.iter().zip(&owners).flat_map(|((.., packed), own)| packed.runs().map(|id| (id, *own)));
         let runs = dealt(runs, count, |(id, _)| *id);
-        let total = documents.iter().map(|(.., chosen)| chosen.phrases.len()).sum();
-        let phrases = dealt(documents.iter().flat_map(|(.., chosen)| &chosen.phrases), total, |phrase| phrase.id);
+        let total = documents.iter().map(|(.., packed)| packed.phrases.len() / Phrase::PACKED).sum();
+        let phrases = documents.iter().flat_map(|(.., packed)| packed.phrases.chunks_exact(Phrase::PACKED));
+        let phrases = dealt(phrases, total, |packed| longs(packed).next().unwrap_or(0));
         each(&mut self.shards, count > MANY, |at, shard| {
             let (Some(runs), Some(phrases)) = (runs.get(at), phrases.get(at)) else { return };
             shard.runs.reserve(runs.len());
             shard.chosen.reserve(phrases.len());
             runs.iter().for_each(|(id, own)| shard.add_run(*id, *own));
-            phrases.iter().for_each(|phrase| shard.add_phrase(phrase));
+            phrases.iter().filter_map(|packed| Phrase::unpack(packed)).for_each(|phrase| shard.add_phrase(&phrase));
         });
     }
 

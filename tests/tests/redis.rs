@@ -448,7 +448,9 @@ fn a_replica_starts_while_redis_is_away() {
     assert_eq!(state(&one), "stale");
     refused(&one);
     // One that has no copy serves nothing: the policy is not even taken.
-    let bare = Stack::builder("redis-start-2").no_policy().no_envoy().control(&["--redis", &url]).start().unwrap();
+    let key = one.directory.join("data/signing.key").to_string_lossy().into_owned();
+    let arguments = ["--redis", &url, "--signing-key", &key];
+    let bare = Stack::builder("redis-start-2").no_policy().no_envoy().control(&arguments).start().unwrap();
     let refusal = bare.apply(&redis_policy()).unwrap_err().to_string();
     assert!(refusal.contains("fingerprint_store_unavailable"), "{refusal}");
     assert_eq!(Request::new("GET", "control", "/readyz").send(bare.control).unwrap().status, 503);

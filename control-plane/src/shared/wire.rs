@@ -80,27 +80,29 @@ struct Meta {
     words: String,
 }
 
-const FIELDS: [&str; 10] =
-    ["store", "revision", "head", "next", "count", "decided", "over", "rows", "generation", "words"];
-
-fn meta(fields: Vec<Option<String>>) -> Result<Option<Meta>> {
-    let mut fields = fields.into_iter();
-    let mut next = || fields.next().flatten();
-    let Some(store) = next() else { return Ok(None) };
-    let number = |field: Option<String>, name: &str| -> Result<u64> {
-        field.with_context(|| format!("its meta has no {name}"))?.parse().with_context(|| format!("its meta's {name}"))
+fn meta(mut fields: BTreeMap<String, String>) -> Result<Option<Meta>> {
+    let Some(store) = fields.remove("store") else { return Ok(None) };
+    let head = fields.remove("head").context("its meta has no head")?;
+    let (over, words) = (fields.remove("over").unwrap_or_default(), fields.remove("words").unwrap_or_default());
+    let number = |name: &str, missing: Option<u64>| -> Result<u64> {
+        match (fields.get(name), missing) {
+            (Some(text), _) => text.parse().with_context(|| format!("its meta's {name}")),
+            (None, Some(missing)) => Ok(missing),
+            (None, None) => bail!("its meta has no {name}"),
+        }
     };
-    let revision = number(next(), "revision")?;
-    let head = next().context("its meta has no head")?;
-    let (after, count) = (number(next(), "next")?, number(next(), "count")?);
-    let decided = next().map_or(Ok(0), |text| text.parse())?;
-    let over = next().unwrap_or_default();
-    // Stores from before documents were shared have none of these.
-    let mut or_zero = || next().map_or(Ok(0), |text| text.parse());
-    let (rows, generation) = (or_zero()?, or_zero()?);
-    let words = next().unwrap_or_default();
-    let position = Position { store, revision, head };
-    Ok(Some(Meta { position, next: after, count, decided, over, rows, generation, words }))
+    let revision = number("revision", None)?;
+    Ok(Some(Meta {
+        position: Position { store, revision, head },
+        next: number("next", None)?,
+        count: number("count", None)?,
+        decided: number("decided", Some(0))?,
+        over,
+        // Stores from before documents were shared have none of these.
+        rows: number("rows", Some(0))?,
+        generation: number("generation", Some(0))?,
+        words,
+    }))
 }
 
 /// An entry of a stream: its id, and fields and values in turn.
@@ -134,7 +136,7 @@ impl Remote {
     /// When Redis is away, or what it has cannot be read.
     pub fn since(&self, connection: &mut Connection, from: &Position) -> Result<Since> {
         let mut ask = redis::pipe();
-        ask.atomic().cmd("HMGET").arg(self.key("meta")).arg(&FIELDS);
+        ask.atomic().cmd("HGETALL").arg(self.key("meta"));
         ask.cmd("HLEN").arg(self.key("fingerprints"));
         ask.cmd("HLEN").arg(self.key("rows"));
         ask.cmd("XRANGE")
@@ -143,7 +145,8 @@ impl Remote {
             .arg("+")
             .arg("COUNT")
             .arg(BATCH);
-        let (fields, held, documents, entries): (Vec<Option<String>>, u64, u64, Vec<Raw>) = ask.query(connection)?;
+        let (fields, held, documents, entries): (BTreeMap<String, String>, u64, u64, Vec<Raw>) =
+            ask.query(connection)?;
         let Some(Meta { position: now, count, decided, over, rows, words, .. }) = meta(fields)? else {
             return Ok(Since::Diverged(format!("it is empty, and was at revision {}", from.revision)));
         };
@@ -224,10 +227,10 @@ impl Remote {
 
     fn read(&self, connection: &mut Connection) -> Result<(Whole, u64, String)> {
         let mut ask = redis::pipe();
-        ask.atomic().cmd("HMGET").arg(self.key("meta")).arg(&FIELDS);
+        ask.atomic().cmd("HGETALL").arg(self.key("meta"));
         ask.cmd("HVALS").arg(self.key("fingerprints"));
         ask.cmd("HGETALL").arg(self.key("rows"));
-        let (fields, texts, versions): (Vec<Option<String>>, Vec<String>, BTreeMap<String, String>) =
+        let (fields, texts, versions): (BTreeMap<String, String>, Vec<String>, BTreeMap<String, String>) =
             ask.query(connection)?;
         let records: Vec<FingerprintRecord> = texts.iter().map(|text| record(text)).collect::<Result<_>>()?;
         let found = meta(fields)?;

@@ -133,7 +133,7 @@ impl App {
                 let (bytes, phrases) = (text.len() as u64, chosen.phrases.len() as u64);
                 let document = Document { bytes, words: chosen.words, created_at, phrases };
                 let record = DocumentRecord::of(name, &document);
-                Ok((rows::field(tenant, name), Row::document(tenant, name, document, chosen)?, record))
+                Ok((rows::field(tenant, name), Row::document(tenant, name, document, &chosen)?, record))
             };
             let work = || -> Result<Vec<_>> {
                 let mut done = Vec::new();

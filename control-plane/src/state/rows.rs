@@ -4,7 +4,7 @@
 //! key and counts, never text.
 
 use super::App;
-use crate::corpus::{Corpus, Document};
+use crate::corpus::{Corpus, Document, Packed, longs};
 use crate::store::{Store, Write};
 use anyhow::{Context as _, Result};
 use partywall_core::phrase::{Chosen, Phrase};
@@ -20,11 +20,14 @@ const FORMAT: u8 = 1;
 /// Where in a document's row what it says begins: behind the format and when it came.
 const CONTENT: usize = 9;
 
+/// So many bytes of rows are read at the start before the corpus takes them in.
+const LOADED: usize = 64 << 20;
+
 /// A row, read.
 #[derive(Debug)]
 pub enum Read {
     /// A document of a tenant.
-    Document(TenantId, String, Document, Chosen),
+    Document(TenantId, String, Document),
     /// Runs of common language.
     Common(Vec<u64>),
 }
@@ -47,9 +50,9 @@ pub(super) fn field(tenant: &TenantId, name: &str) -> String {
 
 impl Row {
     /// A row that was read from a text.
-    pub(super) fn document(tenant: &TenantId, name: &str, document: Document, chosen: Chosen) -> Result<Self> {
-        let bytes = pack(&document, &chosen)?;
-        Ok(Self { bytes, read: Read::Document(tenant.clone(), name.to_owned(), document, chosen) })
+    pub(super) fn document(tenant: &TenantId, name: &str, document: Document, chosen: &Chosen) -> Result<Self> {
+        let bytes = pack(&document, chosen)?;
+        Ok(Self { bytes, read: Read::Document(tenant.clone(), name.to_owned(), document) })
     }
 
     /// A row of common language.
@@ -69,8 +72,8 @@ impl Row {
         } else {
             let (tenant, name) = name.split_once('/').context("a document without a tenant")?;
             let tenant = TenantId::parse(tenant).ok().context("a document of no tenant")?;
-            let (document, chosen) = unpack(&bytes).with_context(|| format!("{field}: not a row of ours"))?;
-            Read::Document(tenant, name.to_owned(), document, chosen)
+            let (document, _) = unpack(&bytes).with_context(|| format!("{field}: not a row of ours"))?;
+            Read::Document(tenant, name.to_owned(), document)
         };
         Ok(Self { bytes, read })
     }
@@ -100,21 +103,16 @@ fn pack(document: &Document, chosen: &Chosen) -> Result<Vec<u8>> {
     Ok(row)
 }
 
-fn unpack(row: &[u8]) -> Option<(Document, Chosen)> {
+fn unpack(row: &[u8]) -> Option<(Document, Packed<'_>)> {
     let (numbers, rest) = row.strip_prefix(&[FORMAT])?.split_at_checked(24)?;
     let mut numbers = longs(numbers);
     let (created_at, bytes, words) = (numbers.next()?, numbers.next()?, numbers.next()?);
     let (runs, rest) = rest.split_first_chunk::<4>()?;
-    let (phrases, rest) = rest.split_first_chunk::<4>()?;
-    let (runs, packed) = rest.split_at_checked((u32::from_le_bytes(*runs) as usize).checked_mul(8)?)?;
-    let count = u32::from_le_bytes(*phrases);
-    let phrases: Vec<Phrase> = packed.chunks_exact(Phrase::PACKED).map(Phrase::unpack).collect::<Option<_>>()?;
+    let (count, rest) = rest.split_first_chunk::<4>()?;
+    let count = u32::from_le_bytes(*count);
+    let (runs, phrases) = rest.split_at_checked((u32::from_le_bytes(*runs) as usize).checked_mul(8)?)?;
     let document = Document { bytes, words, created_at, phrases: u64::from(count) };
-    (phrases.len() == count as usize).then(|| (document, Chosen { phrases, runs: longs(runs).collect(), words }))
-}
-
-fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
+    (phrases.len() == (count as usize).checked_mul(Phrase::PACKED)?).then_some((document, Packed { runs, phrases }))
 }
 
 /// What must change in `base` so that it also holds `extra`. Of two documents of one name both stay: what was accepted guards.
@@ -150,18 +148,29 @@ pub(super) struct Before {
 impl App {
     /// Reads all rows back at the start.
     pub(super) fn load_corpus(store: &Store) -> Result<Corpus> {
-        let mut corpus = Corpus::default();
-        each(store, |_, row| {
-            add(&mut corpus, &row);
+        let (mut corpus, nothing) = (Corpus::default(), Before { old: Vec::new(), common: None });
+        let (mut rows, mut bytes) = (Rows::new(), 0);
+        each(store, |field, row| {
+            bytes += row.bytes.len();
+            rows.insert(field, Some(Arc::new(row)));
+            // Not all of the file at once.
+            if bytes > LOADED {
+                apply(&mut corpus, &std::mem::take(&mut rows), &nothing);
+                bytes = 0;
+            }
             Ok(())
         })?;
+        apply(&mut corpus, &rows, &nothing);
         Ok(corpus)
     }
 
     /// What the file has of a document.
     pub(super) fn row(&self, tenant: &TenantId, name: &str) -> Result<Option<Chosen>> {
         let row = self.store.bytes(DOCUMENT, &format!("{tenant}/{name}"))?;
-        row.map(|row| unpack(&row).map(|(_, chosen)| chosen).context("a document that cannot be read")).transpose()
+        row.map(|row| {
+            unpack(&row).and_then(|(it, packed)| packed.chosen(it.words)).context("a document that cannot be read")
+        })
+        .transpose()
     }
 
     /// All rows of the file.
@@ -222,19 +231,15 @@ pub(super) fn apply(corpus: &mut Corpus, rows: &Rows, before: &Before) {
     let (mut documents, mut common) = (Vec::new(), Vec::new());
     for row in rows.values().flatten() {
         match &row.read {
-            Read::Document(tenant, name, document, chosen) => documents.push((tenant, name.as_str(), document, chosen)),
+            Read::Document(tenant, name, document) => {
+                let packed = unpack(&row.bytes).map(|(_, packed)| packed);
+                documents.extend(packed.map(|packed| (tenant, name.as_str(), document, packed)));
+            }
             Read::Common(runs) => common.push(runs),
         }
     }
     corpus.add_all(&documents);
     common.into_iter().for_each(|runs| corpus.add_common(runs));
-}
-
-fn add(corpus: &mut Corpus, row: &Row) {
-    match &row.read {
-        Read::Document(tenant, name, document, chosen) => corpus.add(tenant, name, document.clone(), chosen),
-        Read::Common(runs) => corpus.add_common(runs),
-    }
 }
 
 fn each(store: &Store, mut each: impl FnMut(String, Row) -> Result<()>) -> Result<()> {
