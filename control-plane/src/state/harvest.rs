@@ -1,15 +1,18 @@
 //! What tenants write through the vector databases becomes documents of theirs: the proxies send hashes.
 
 use super::alerts::Alert;
-use super::documents::{DOCUMENT, MAX_PHRASES, pack};
+use super::documents::MAX_PHRASES;
+use super::rows::{self, Rows};
 use super::{App, Model, lock, now};
 use crate::corpus::Document;
+use crate::shared::Delta;
 use anyhow::Result;
 use partywall_core::harvest::{Change, Harvest, Hashes, Written};
 use partywall_core::phrase::Chosen;
 use partywall_core::record::Severity;
 use partywall_core::tenant::{TenantId, TenantStatus};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// The most runs of one document: what is added again and again must end.
 const MAX_RUNS: usize = 1 << 20;
@@ -67,32 +70,20 @@ impl App {
         });
         let mut lost = harvest.lost;
         if matters {
-            let (rows, refused) = self.change(
-                |model, write| {
-                    let (rows, refused) = self.plan(model, writes)?;
-                    for ((tenant, name), row) in &rows {
-                        let at = format!("{tenant}/{name}");
-                        match &row.new {
-                            Some((document, chosen)) => write.put_bytes(DOCUMENT, &at, &pack(document, chosen)?)?,
-                            None => write.remove(DOCUMENT, &at)?,
-                        }
-                    }
-                    Ok((rows, refused))
-                },
-                |model, (rows, _)| {
-                    for ((tenant, name), row) in rows {
-                        if let Some(old) = &row.old {
-                            model.corpus.remove(tenant, name, old);
-                        }
-                        if let Some((document, chosen)) = &row.new {
-                            model.corpus.add(tenant, name, document.clone(), chosen);
-                        }
-                    }
-                    (vec![], vec![])
-                },
-            )?;
+            let (changed, refused) = self.change_fingerprints(|model| {
+                let (changed, refused) = self.plan(model, writes)?;
+                let row = |((tenant, name), row): (&(TenantId, String), &Row)| {
+                    let new = row.new.as_ref().map(|(document, chosen)| {
+                        rows::Row::document(tenant, name, document.clone(), chosen).map(Arc::new)
+                    });
+                    Ok((rows::field(tenant, name), new.transpose()?))
+                };
+                let rows: Rows = changed.iter().map(row).collect::<Result<_>>()?;
+                let count = rows.len() as u64;
+                Ok((Delta { rows, ..model.unchanged() }, (count, refused)))
+            })?;
             lost += refused;
-            self.metrics.documents_harvested.inc_by(rows.len() as u64);
+            self.metrics.documents_harvested.inc_by(changed);
         }
         if lost > 0 {
             self.tell_lost(&harvest.instance, lost)?;
