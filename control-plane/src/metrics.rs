@@ -13,6 +13,7 @@ pub struct Metrics {
     decisions: Family<Vec<(String, String)>, Counter>,
     alerts: Family<Vec<(String, String)>, Counter>,
     results: Family<Vec<(String, String)>, Counter>,
+    parity_gap: Family<Vec<(String, String)>, Counter>,
     deliveries: Family<Vec<(String, String)>, Counter>,
     /// Records that fell out of the ring.
     pub events_dropped: Counter,
@@ -40,6 +41,9 @@ impl Metrics {
             Outcome::Aborted => "aborted",
         };
         self.decisions.get_or_create(&vec![("outcome".to_owned(), outcome.to_owned())]).inc();
+        if let Some(surface) = &decision.surface {
+            self.parity_gap(surface, decision.unaccounted());
+        }
         if let (Some(surface), Some(tenant)) = (&decision.surface, &decision.tenant) {
             for (namespace, count) in [("own", decision.kept), ("foreign", decision.dropped)] {
                 if count > 0 {
@@ -50,6 +54,11 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Counts response bytes that are not accounted for.
+    pub fn parity_gap(&self, surface: &str, bytes: u64) {
+        self.parity_gap.get_or_create(&vec![("surface".to_owned(), surface.to_owned())]).inc_by(bytes);
     }
 
     /// Counts an alert.
@@ -70,6 +79,11 @@ impl Metrics {
         registry.register("alerts", "Alerts, by kind", self.alerts.clone());
         registry.register("alert_deliveries", "Tries to tell receivers of alerts", self.deliveries.clone());
         registry.register("results", "Results of retrievals, by whose they are", self.results.clone());
+        registry.register(
+            "parity_gap_bytes",
+            "Response bytes that are not accounted for, by surface; `-` where only a proxy's totals say so",
+            self.parity_gap.clone(),
+        );
         registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
         registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
         registry.register("polls", "Snapshot polls answered", self.polls.clone());

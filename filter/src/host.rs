@@ -51,6 +51,7 @@ unsafe extern "C" {
         results: *mut *mut u8,
         results_len: *mut usize,
     ) -> u32;
+    fn proxy_get_property(path: *const u8, path_len: usize, value: *mut *mut u8, value_len: *mut usize) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
@@ -84,6 +85,14 @@ pub fn now_ms() -> u64 {
         OK => time / 1_000_000,
         _ => 0,
     }
+}
+
+/// What the proxy knows of the stream; `path` has its parts separated by NUL.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0usize);
+    // SAFETY: pointer and length describe `path`; the out-pointers outlive the call.
+    check(unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) }).ok()?;
+    Some(adopt(data, size))
 }
 
 /// Reads `len` bytes of a buffer from `start`.

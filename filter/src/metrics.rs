@@ -45,6 +45,7 @@ struct Surface {
     scanned: u32,
     delivered: u32,
     withheld: u32,
+    unaccounted: u32,
 }
 
 impl Surface {
@@ -60,6 +61,7 @@ impl Surface {
             scanned: counter("response_bytes", "scanned")?,
             delivered: counter("response_bytes", "delivered")?,
             withheld: counter("response_bytes", "withheld")?,
+            unaccounted: counter("response_bytes", "unaccounted")?,
         })
     }
 }
@@ -129,6 +131,7 @@ impl Metrics {
             host::count(surface.scanned, decision.bytes.scanned);
             host::count(surface.delivered, decision.bytes.delivered);
             host::count(surface.withheld, decision.bytes.withheld);
+            host::count(surface.unaccounted, decision.unaccounted());
         }
     }
 

@@ -53,6 +53,7 @@ impl Reporter {
         }
         totals.hits = totals.hits.saturating_add(u64::try_from(decision.hits.len()).unwrap_or(0));
         totals.dropped = totals.dropped.saturating_add(decision.dropped);
+        totals.bytes.add(decision.bytes);
         // A record that cannot be written would spoil every report that it is in.
         let Ok(json) = serde_json::to_vec(decision) else {
             self.lost = self.lost.saturating_add(1);

@@ -8,6 +8,7 @@ use crate::crypto::EnvoyCrypto;
 use crate::host;
 use crate::root::Shared;
 use partywall_core::error::{Code, Shape};
+use partywall_core::record::Overrun;
 use partywall_core::session::{Session, Standing};
 use partywall_core::verdict::{Edits, OwnCall, Reply, Step};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -23,6 +24,8 @@ pub struct Stream {
     /// The response's head has left; an answer of ours can no longer replace it.
     head_sent: bool,
     over: Over,
+    /// Body bytes of the response that were let pass, or written by us.
+    passed: u64,
     /// A request of our own whose answer is awaited.
     awaited: Option<u32>,
 }
@@ -72,11 +75,19 @@ impl Stream {
             shared,
             head_sent: false,
             over: Over::No,
+            passed: 0,
             awaited: None,
         }
     }
 
     fn apply(&mut self, side: Side, size: usize, step: Step) -> Action {
+        if let Side::Response = side {
+            self.pass(match &step {
+                Step::Forward(_) => size,
+                Step::Replace(_, body) => body.len(),
+                _ => 0,
+            });
+        }
         let done = match step {
             Step::Forward(edits) => edit(side, edits).map(|()| Action::Continue),
             Step::Hold(edits) => edit(side, edits).map(|()| Action::Pause),
@@ -116,7 +127,12 @@ impl Stream {
         }
     }
 
+    fn pass(&mut self, bytes: usize) {
+        self.passed = self.passed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
     fn reply(&mut self, reply: &Reply) -> Action {
+        self.pass(reply.body.len());
         let headers: Vec<(&str, &[u8])> = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         self.over = Over::Replied;
         match host::reply(reply.status, &headers, &reply.body) {
@@ -159,6 +175,14 @@ fn edit(side: Side, edits: Edits) -> Result<(), host::Error> {
         host::foreign("clear_route_cache", b"");
     }
     Ok(())
+}
+
+/// What Envoy has sent beyond what was let pass, now that the stream is over.
+fn overrun(passed: u64) -> Option<Overrun> {
+    let sent = u64::from_le_bytes(host::property("response\0size")?.try_into().ok()?);
+    // Where the upstream broke off before anything left, Envoy answers past all filters, in its own words.
+    let envoys = passed == 0 && host::property("response\0code_details")? != b"via_upstream";
+    (sent > passed && !envoys).then_some(Overrun { passed, sent })
 }
 
 impl Context for Stream {
@@ -225,7 +249,8 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        let decision = self.session.finish();
+        let mut decision = self.session.finish();
+        decision.overrun = overrun(self.passed);
         if let Ok(mut shared) = self.shared.try_borrow_mut() {
             shared.decided(decision);
             let (documents, skipped) = self.session.written();

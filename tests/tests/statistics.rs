@@ -1,6 +1,7 @@
 //! The distribution of namespaces in what retrieval brings: counted in the proxy and in the control plane, alarming above the threshold.
 
 use partywall_tests::fakes::Fake;
+use partywall_tests::http::Request;
 use partywall_tests::mint;
 use partywall_tests::stack::{Stack, demo_policy};
 use serde_json::{Value, json};
@@ -94,4 +95,60 @@ fn namespaces_are_counted_and_more_than_the_threshold_alarms() {
     assert!(table.contains("t_beta: 3") && table.contains("(none): 1"), "{table}");
     let (_, table) = stack.cli(&["alerts"]).unwrap();
     assert!(table.contains("namespace_threshold") && table.contains("1 of t_beta"), "{table}");
+}
+
+/// Reports one decision of so many hours ago.
+fn report(stack: &Stack, hours_ago: u64, kept: u64, foreign: u64) {
+    let names: Vec<Value> = if foreign > 0 { vec![json!(["t_beta", foreign])] } else { vec![] };
+    let decision = json!({"time_ms": (mint::now() - hours_ago * 3600) * 1000, "request_id": "r", "tenant": "acme", "surface": "docs",
+        "endpoint": "chroma.get", "outcome": "alerted", "revision": 1, "kept": kept, "dropped": foreign, "foreign": names,
+        "bytes": {"scanned": 0, "delivered": 0, "withheld": 0}});
+    let body = json!({"instance": "one", "revision": 1, "lost": 0, "decisions": [decision],
+        "totals": {"requests": 1, "denied": 0, "hits": 0, "dropped": 0}});
+    let request = Request::new("POST", "control", "/v1/events").bearer(&stack.sidecar_token).json(&body);
+    assert_eq!(request.send(stack.control).unwrap().status, 202);
+}
+
+#[test]
+fn a_share_that_drifts_alarms_once() {
+    let policy = |keys: &str| {
+        demo_policy().replace(
+            "leakage_detection:\n  enabled: true\n",
+            &format!(
+                "leakage_detection:\n  enabled: true\n  statistical_monitoring:\n    alert_threshold: 1000000\n{keys}"
+            ),
+        )
+    };
+    let drifts = |stack: &Stack| {
+        let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+        alerts
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|alert| alert["kind"] == "namespace_drift")
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    for (keys, expected) in [("", 1), ("    drift_baseline_hours: 0\n", 0), ("    drift_minimum_results: 5000\n", 0)] {
+        let stack = Stack::builder("drift").no_envoy().policy(&policy(keys)).start().unwrap();
+        // Before the baseline; then one in fifty, hour after hour.
+        report(&stack, 400, 10, 90);
+        for hours in (2..30).rev() {
+            report(&stack, hours, 98, 2);
+        }
+        report(&stack, 0, 196, 4);
+        assert!(drifts(&stack).is_empty(), "as ever: {:#?}", drifts(&stack));
+        report(&stack, 0, 70, 30);
+        report(&stack, 0, 70, 30);
+        let found = drifts(&stack);
+        assert_eq!(found.len(), expected, "{keys}: {found:#?}");
+        if let Some(alarm) = found.first() {
+            assert_eq!(
+                (&alarm["count"], &alarm["tenant"], &alarm["surface"]),
+                (&json!(1), &json!("acme"), &json!("docs"))
+            );
+            let summary = alarm["summary"].as_str().unwrap();
+            assert!(summary.contains("11.33 % was foreign this hour, against 2.00 % before"), "{summary}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! running audit is on disk before the first canary is written, and a restart cleans up.
 #![allow(clippy::indexing_slicing)] // Indexing a JSON value gives null where there is nothing.
 
+mod more;
 mod probe;
 mod report;
 

@@ -4,6 +4,7 @@
 //! search asks for all of them, and lie close together, so each is among the nearest neighbours of the others.
 
 use super::Target;
+use super::more;
 use super::report::{Check, Finding};
 use anyhow::{Context, Result, bail};
 use partywall_core::snapshot::wire::SurfaceKind;
@@ -14,9 +15,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The word that all canaries begin with.
-const WORD: &str = "pwcanary";
+pub(super) const WORD: &str = "pwcanary";
 /// The metadata field that repeats the canary.
-const FIELD: &str = "pw_canary";
+pub(super) const FIELD: &str = "pw_canary";
 
 /// A tenant's canary: unique text that exists nowhere else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Canary {
     /// The text; the record's id too.
     pub text: String,
     /// The same as a UUID, where ids must be one.
-    uuid: String,
+    pub(super) uuid: String,
 }
 
 impl Canary {
@@ -59,11 +60,44 @@ pub(super) struct Here {
 }
 
 /// What came back.
-struct Answer {
-    status: StatusCode,
-    code: String,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) code: String,
+    /// The total that `Content-Range` names.
+    total: Option<u64>,
+    pub(super) text: String,
 }
+
+/// By what an answer says which canaries are in it.
+#[derive(Clone, Copy)]
+pub(super) enum Proof {
+    /// Their texts or ids.
+    Text,
+    /// The member of this name, wherever it stands: of all canaries only the reader's own may be counted.
+    Count(&'static str),
+    /// The same, in `Content-Range`.
+    Range,
+}
+
+/// The first number of this name in a document.
+fn member(document: &Value, name: &str) -> Option<u64> {
+    match document {
+        Value::Object(members) => {
+            members.iter().find_map(|(key, value)| if key == name { value.as_u64() } else { member(value, name) })
+        }
+        Value::Array(items) => items.iter().find_map(|item| member(item, name)),
+        _ => None,
+    }
+}
+
+impl Answer {
+    fn shows(&self, canary: &Canary) -> bool {
+        self.text.contains(&canary.text) || self.text.contains(&canary.uuid)
+    }
+}
+
+/// How many canaries a reader asks for one by one.
+const EACH: usize = 17;
 
 impl Visit {
     pub(super) fn new(http: reqwest::Client, edge: String, token: String, own: Canary, all: Arc<Vec<Canary>>) -> Self {
@@ -80,14 +114,21 @@ impl Here {
         &self.visit.own.tenant
     }
 
-    fn own(&self) -> &Canary {
+    pub(super) fn own(&self) -> &Canary {
         &self.visit.own
+    }
+
+    pub(super) fn collection(&self) -> &str {
+        &self.collection
     }
 
     async fn send(&self, method: Method, path: &str, media: &str, body: Option<String>) -> Result<Answer> {
         let visit = &self.visit;
         let url = format!("{}{}{path}", visit.edge.trim_end_matches('/'), self.target.prefix);
         let mut request = visit.http.request(method, url).header("host", &self.target.host).bearer_auth(&visit.token);
+        if self.target.kind == SurfaceKind::Postgrest {
+            request = request.header("prefer", "count=exact");
+        }
         if let Some(body) = body {
             request = request.header("content-type", media).body(body);
         }
@@ -95,15 +136,17 @@ impl Here {
             request.send().await.with_context(|| format!("the proxy at {} cannot be reached", visit.edge))?;
         let code =
             response.headers().get("x-partywall-code").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        Ok(Answer { status: response.status(), code, text: response.text().await? })
+        let range = response.headers().get("content-range").and_then(|v| v.to_str().ok());
+        let total = range.and_then(|range| range.rsplit('/').next()?.parse().ok());
+        Ok(Answer { status: response.status(), code, total, text: response.text().await? })
     }
 
-    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(super) async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.send(method, path, "application/json", body.map(Value::to_string)).await
     }
 
     /// As [`Here::json`]; anything but success is an error.
-    async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(super) async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let answer = self.json(method.clone(), path, body).await?;
         if !answer.status.is_success() {
             let short: String = answer.text.chars().take(200).collect();
@@ -123,17 +166,9 @@ impl Here {
     }
 
     /// Judges one way of reading.
-    async fn look(&self, way: &'static str, method: Method, path: &str, body: Option<&Value>) -> (Check, Vec<Finding>) {
-        let mut check = Check {
-            surface: self.target.name.clone(),
-            collection: self.collection.clone(),
-            way: way.to_owned(),
-            reader: self.tenant().to_string(),
-            own: false,
-            foreign: 0,
-            problem: None,
-        };
-        let answer = match self.json(method, path, body).await {
+    async fn look(&self, (way, method, path, body, proof): Way) -> (Check, Vec<Finding>) {
+        let mut check = self.check(way);
+        let answer = match self.json(method, &path, body.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => {
                 check.problem = Some(format!("{error:#}"));
@@ -143,18 +178,66 @@ impl Here {
         if !answer.status.is_success() {
             check.problem = Some(format!("{} {}", answer.status, answer.code));
         }
-        check.own = answer.text.contains(&self.own().text);
-        let crossed = |canary: &&Canary| canary.tenant != *self.tenant() && answer.text.contains(&canary.text);
-        let mut findings: Vec<Finding> = self
-            .visit
-            .all
-            .iter()
-            .filter(crossed)
-            .map(|canary| self.finding(way, canary.tenant.as_str(), "it was delivered"))
-            .collect();
+        let mut findings: Vec<Finding> = Vec::new();
+        let counted = match proof {
+            Proof::Text => {
+                check.own = answer.shows(self.own());
+                let crossed = |canary: &&Canary| canary.tenant != *self.tenant() && answer.shows(canary);
+                let all = self.visit.all.iter().filter(crossed);
+                findings.extend(all.map(|canary| self.finding(way, canary.tenant.as_str(), "it was delivered")));
+                None
+            }
+            Proof::Count(at) => {
+                let document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+                member(&document, at)
+            }
+            Proof::Range => answer.total,
+        };
+        if let Some(count) = counted {
+            check.own = count > 0;
+            if count > 1 {
+                findings.push(self.finding(way, "another tenant", "it was counted"));
+            }
+        }
         // The scanner held it back: the wall before it has a hole all the same.
         if answer.code == "fingerprint_match" {
             findings.push(self.finding(way, "another tenant", "the database gave it away; the scanner withheld it"));
+        }
+        check.foreign = findings.len() as u64;
+        (check, findings)
+    }
+
+    fn check(&self, way: &str) -> Check {
+        Check {
+            surface: self.target.name.clone(),
+            collection: self.collection.clone(),
+            way: way.to_owned(),
+            reader: self.tenant().to_string(),
+            own: false,
+            foreign: 0,
+            problem: None,
+        }
+    }
+
+    /// Asks for each canary by its id: the reader's own must be there, and no other.
+    async fn each(&self, way: &'static str, method: Method, path: impl Fn(&Canary) -> String) -> (Check, Vec<Finding>) {
+        let mut check = self.check(way);
+        let mut findings = Vec::new();
+        // With many tenants, those that follow in the list: each is asked for by somebody.
+        let at = self.visit.all.iter().position(|canary| canary.tenant == *self.tenant()).unwrap_or(0);
+        for canary in self.visit.all.iter().cycle().skip(at).take(self.visit.all.len().min(EACH)) {
+            match self.json(method.clone(), &path(canary), None).await {
+                Ok(answer) if canary.tenant == *self.tenant() => check.own = answer.status.is_success(),
+                Ok(answer) if answer.status.is_success() => {
+                    findings.push(self.finding(way, canary.tenant.as_str(), "it was there"));
+                }
+                Ok(answer) if answer.code == "fingerprint_match" => {
+                    let what = "the database gave it away; the scanner withheld it";
+                    findings.push(self.finding(way, canary.tenant.as_str(), what));
+                }
+                Ok(_) => {}
+                Err(error) => check.problem = Some(format!("{error:#}")),
+            }
         }
         check.foreign = findings.len() as u64;
         (check, findings)
@@ -171,16 +254,16 @@ impl Here {
         }
     }
 
-    fn texts(&self) -> Vec<&str> {
+    pub(super) fn texts(&self) -> Vec<&str> {
         self.visit.all.iter().map(|canary| canary.text.as_str()).collect()
     }
 
-    fn uuids(&self) -> Vec<&str> {
+    pub(super) fn uuids(&self) -> Vec<&str> {
         self.visit.all.iter().map(|canary| canary.uuid.as_str()).collect()
     }
 
     /// More than there are canaries.
-    fn many(&self) -> usize {
+    pub(super) fn many(&self) -> usize {
         self.visit.all.len() + 1
     }
 }
@@ -192,6 +275,9 @@ pub(super) enum Kind {
     Qdrant,
     Elastic,
     Pinecone,
+    Weaviate,
+    Milvus,
+    Postgrest,
 }
 
 pub(super) fn of(kind: SurfaceKind) -> Option<Kind> {
@@ -200,20 +286,23 @@ pub(super) fn of(kind: SurfaceKind) -> Option<Kind> {
         SurfaceKind::Qdrant => Some(Kind::Qdrant),
         SurfaceKind::Elasticsearch | SurfaceKind::Opensearch => Some(Kind::Elastic),
         SurfaceKind::Pinecone => Some(Kind::Pinecone),
+        SurfaceKind::Weaviate => Some(Kind::Weaviate),
+        SurfaceKind::Milvus => Some(Kind::Milvus),
+        SurfaceKind::Postgrest => Some(Kind::Postgrest),
         _ => None,
     }
 }
 
 /// A canary's vector: near those of all others, and equal to none, so that an approximate index finds a reader's own.
-fn vector(own: &Canary, dimensions: usize) -> Value {
+pub(super) fn vector(own: &Canary, dimensions: usize) -> Value {
     let digit = |at: usize| {
         own.uuid.bytes().filter(u8::is_ascii_hexdigit).nth(at % 32).and_then(|b| char::from(b).to_digit(16))
     };
     (0..dimensions).map(|at| json!(if at == 0 { 1.0 } else { f64::from(digit(at).unwrap_or(0)) / 100.0 })).collect()
 }
 
-/// A way of reading: its name, method, path, body.
-type Way = (&'static str, Method, String, Option<Value>);
+/// A way of reading: its name, method, path, body, and what its answer proves.
+pub(super) type Way = (&'static str, Method, String, Option<Value>, Proof);
 
 impl Kind {
     /// Writes the tenant's canary; `false` where the tenant has no collection, or an empty one whose vectors have no size yet: a
@@ -252,13 +341,16 @@ impl Kind {
                 let body = json!({"vectors": [{"id": own.text, "values": vector(here.own(), dimensions), "metadata": {FIELD: own.text}}]});
                 here.must(Method::POST, "/vectors/upsert", Some(&body)).await?;
             }
+            Self::Weaviate => return more::weaviate::write(here).await,
+            Self::Milvus => return more::milvus::write(here).await,
+            Self::Postgrest => return more::postgrest::write(here).await,
         }
         Ok(true)
     }
 
     async fn ways(self, here: &Here) -> Result<Vec<Way>> {
         let (collection, many) = (&here.collection, here.many());
-        let post = |way, path: String, body| (way, Method::POST, path, Some(body));
+        let post = |way, path: String, body| (way, Method::POST, path, Some(body), Proof::Text);
         Ok(match self {
             Self::Chroma => {
                 let Some((path, dimensions)) = chroma(here).await? else { bail!("the collection is gone") };
@@ -331,15 +423,19 @@ impl Kind {
                         "/query".to_owned(),
                         json!({"vector": vector(here.own(), dimensions), "topK": many.min(10_000), "includeMetadata": true}),
                     ),
-                    ("list", Method::GET, format!("/vectors/list?prefix={WORD}"), None),
+                    ("list", Method::GET, format!("/vectors/list?prefix={WORD}"), None, Proof::Text),
                     (
                         "by ids",
                         Method::GET,
                         format!("/vectors/fetch?{}", ids.iter().take(100).cloned().collect::<Vec<_>>().join("&")),
                         None,
+                        Proof::Text,
                     ),
                 ]
             }
+            Self::Weaviate => more::weaviate::ways(here).await?,
+            Self::Milvus => more::milvus::ways(here).await?,
+            Self::Postgrest => more::postgrest::ways(here).await?,
         })
     }
 
@@ -348,21 +444,23 @@ impl Kind {
         let (mut checks, mut findings) = (Vec::new(), Vec::new());
         match self.ways(here).await {
             Ok(ways) => {
-                for (way, method, path, body) in ways {
-                    let (check, found) = here.look(way, method, &path, body.as_ref()).await;
+                for way in ways {
+                    let (check, found) = here.look(way).await;
                     checks.push(check);
                     findings.extend(found);
                 }
+                if let Self::Weaviate = self {
+                    let path = |canary: &Canary| format!("/v1/objects/{}/{}", here.collection, canary.uuid);
+                    for (way, method) in [("by id", Method::GET), ("whether it exists", Method::HEAD)] {
+                        let (check, found) = here.each(way, method, path).await;
+                        checks.push(check);
+                        findings.extend(found);
+                    }
+                }
             }
-            Err(error) => checks.push(Check {
-                surface: here.target.name.clone(),
-                collection: here.collection.clone(),
-                way: "open".to_owned(),
-                reader: here.tenant().to_string(),
-                own: false,
-                foreign: 0,
-                problem: Some(format!("{error:#}")),
-            }),
+            Err(error) => {
+                checks.push(Check { problem: Some(format!("{error:#}")), ..here.check("open") });
+            }
         }
         (checks, findings)
     }
@@ -390,6 +488,9 @@ impl Kind {
             Self::Pinecone => {
                 here.must(Method::POST, "/vectors/delete", Some(&json!({"ids": [own.text]}))).await?;
             }
+            Self::Weaviate => more::weaviate::remove(here).await?,
+            Self::Milvus => more::milvus::remove(here).await?,
+            Self::Postgrest => more::postgrest::remove(here).await?,
         }
         Ok(())
     }

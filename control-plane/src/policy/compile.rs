@@ -89,6 +89,17 @@ pub(super) fn pick(
     }
 }
 
+/// When the share of foreign results has drifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// How many hours an hour is compared with.
+    pub baseline_hours: u64,
+    /// With fewer results nothing is said.
+    pub minimum_results: u64,
+    /// How many standard deviations are a drift.
+    pub sigmas: u64,
+}
+
 /// An issuer whose keys are fetched.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fetched {
@@ -114,6 +125,9 @@ pub struct Compiled {
     /// Whether namespaces of results are counted, and above how many foreign ones an alert leaves.
     #[serde(default)]
     pub statistics: Option<u64>,
+    /// When the share of foreign ones has drifted.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// Whether fingerprints are kept in the Redis that the control plane was given.
     #[serde(default)]
     pub redis: bool,
@@ -301,6 +315,11 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         max_age_s: policy.snapshot.max_age,
         reach,
         statistics,
+        drift: (monitoring.track_namespace_distribution && monitoring.drift_baseline_hours > 0).then_some(Drift {
+            baseline_hours: monitoring.drift_baseline_hours,
+            minimum_results: monitoring.drift_minimum_results,
+            sigmas: monitoring.drift_sigmas,
+        }),
         audit: compile_audit(policy)?,
         redis: scan.fingerprint_store == FingerprintStore::Redis,
     })

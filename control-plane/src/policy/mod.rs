@@ -13,7 +13,7 @@ mod types;
 mod yaml;
 
 pub use alerts::{Alerting, Receiver, Speaks};
-pub use compile::{CompileError, Compiled, Fetched, Former, KeySource, Reach, compile, key_source, usable};
+pub use compile::{CompileError, Compiled, Drift, Fetched, Former, KeySource, Reach, compile, key_source, usable};
 pub use schema::reference_markdown;
 pub use types::{IssuerPolicy, Policy};
 

@@ -235,6 +235,24 @@ pub(super) const ROWS: &[Row] = &[
         "More foreign results than this within an hour, for one surface and tenant, are an alert; `0`: even one.",
     ),
     key(
+        "leakage_detection.statistical_monitoring.drift_baseline_hours",
+        Kind::Count,
+        "168",
+        "An hour in which more of the results were foreign than in so many hours before it is an alert, when chance does not explain it (docs/operations.md has the test); `0`: none.",
+    ),
+    key(
+        "leakage_detection.statistical_monitoring.drift_minimum_results",
+        Kind::Count,
+        "100",
+        "With fewer results than this in the hour, or in the hours before, nothing is said about drift.",
+    ),
+    key(
+        "leakage_detection.statistical_monitoring.drift_sigmas",
+        Kind::Count,
+        "4",
+        "How many standard deviations the share of foreign results must be above that of the hours before.",
+    ),
+    key(
         "leakage_detection.isolation_audit",
         Kind::Map,
         "",
@@ -468,7 +486,7 @@ pub(super) const ROWS: &[Row] = &[
         "alerts.webhooks[].kinds",
         Kind::Texts,
         "",
-        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_mismatch`, `namespace_threshold`; without it all.",
+        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_drift`, `namespace_mismatch`, `namespace_threshold`, `parity_gap`; without it all.",
     ),
     key("alerts.log", Kind::Bool(None), "true", "Whether the control plane's log is told too, at level WARN."),
     key(

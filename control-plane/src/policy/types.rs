@@ -90,11 +90,20 @@ pub struct AuditPolicy {
 pub struct Statistics {
     pub track_namespace_distribution: bool,
     pub alert_threshold: u64,
+    pub drift_baseline_hours: u64,
+    pub drift_minimum_results: u64,
+    pub drift_sigmas: u64,
 }
 
 impl Default for Statistics {
     fn default() -> Self {
-        Self { track_namespace_distribution: true, alert_threshold: 0 }
+        Self {
+            track_namespace_distribution: true,
+            alert_threshold: 0,
+            drift_baseline_hours: 168,
+            drift_minimum_results: 100,
+            drift_sigmas: 4,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Alerts: what an operator must see. Equal ones are folded into one record; records are kept until they are old.
 
-use super::{App, lock, now};
+use super::{App, lock, now, parity};
 use partywall_core::record::{Decision, Outcome, Severity};
 use partywall_core::snapshot::wire::OnDetect;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,15 @@ use utoipa::ToSchema;
 pub(super) const MAX_ALERTS: usize = 10_000;
 
 /// Every kind of alert.
-pub const KINDS: &[&str] =
-    &["canary_crossed", "documents_lost", "fingerprint_match", "namespace_mismatch", "namespace_threshold"];
+pub const KINDS: &[&str] = &[
+    "canary_crossed",
+    "documents_lost",
+    "fingerprint_match",
+    "namespace_drift",
+    "namespace_mismatch",
+    "namespace_threshold",
+    "parity_gap",
+];
 
 /// An alert, and how often it was raised again while its window was open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -152,6 +159,7 @@ impl Alert {
             );
             alerts.push(Self::about(decision, "fingerprint_match", severity, &format!("{what:?}"), summary));
         }
+        alerts.extend(parity::of(decision, place, whose));
         alerts
     }
 

@@ -1,7 +1,7 @@
 //! The sidecars and what they report.
 
 use super::alerts::Alert;
-use super::{App, Event, Sidecar, lock, now, statistics};
+use super::{App, Event, Sidecar, lock, now, parity, statistics};
 use anyhow::Result;
 use partywall_core::record::{Decision, Report, Totals};
 use partywall_core::tenant::TenantId;
@@ -94,10 +94,9 @@ impl App {
     /// When the store fails: the sidecar then sends the report again.
     pub fn report(&self, report: Report) -> Result<()> {
         // A report may be overtaken by the poll that acknowledges the next revision: only polls tell which one runs.
-        self.heard(&report.instance, report.revision, |sidecar| {
-            sidecar.totals = report.totals;
-            sidecar.lost = report.lost;
-        });
+        let gap = self.unexplained(&report);
+        self.heard(&report.instance, report.revision, |sidecar| sidecar.lost = report.lost);
+        let lacking = (gap > 0).then(|| parity::about(&report, gap));
         let _writer = lock(&self.writer);
         let mut sequence = lock(&self.events).1;
         let mut new = Vec::with_capacity(report.decisions.len());
@@ -111,6 +110,7 @@ impl App {
             events.0.iter().take(surplus).map(|event| event.sequence).collect()
         };
         let threshold = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.statistics));
+        let drift = self.read(|model| model.compiled.as_ref().and_then(|compiled| compiled.drift));
         // What comes late of a tenant that has left is not counted again.
         let stays = |decision: &&Decision| {
             let whose = decision.tenant.as_deref().and_then(|tenant| TenantId::parse(tenant).ok());
@@ -118,9 +118,10 @@ impl App {
         };
         let decisions = new.iter().map(|event| &event.decision).filter(stays);
         let mut added = match threshold {
-            Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold),
+            Some(threshold) => statistics::count(&lock(&self.statistics), decisions, threshold, drift.as_ref()),
             None => statistics::Added { hours: BTreeMap::new(), alerts: Vec::new() },
         };
+        added.alerts.extend(lacking);
         added.alerts.extend(new.iter().flat_map(|event| Alert::of(&event.decision)));
         let forgotten = self.old_hours();
         let write = self.store.write()?;
@@ -140,6 +141,11 @@ impl App {
             statistics.extend(added.hours);
         }
         self.filed(filed);
+        // Only now: a report that could not be written comes again, and must find what it found.
+        self.heard(&report.instance, report.revision, |sidecar| sidecar.totals = report.totals);
+        if gap > 0 {
+            self.metrics.parity_gap("-", gap);
+        }
         self.metrics.events_dropped.inc_by(old.len() as u64);
         let mut events = lock(&self.events);
         events.1 = sequence;
@@ -151,6 +157,11 @@ impl App {
             events.0.push_back(event);
         }
         Ok(())
+    }
+
+    fn unexplained(&self, report: &Report) -> u64 {
+        let before = lock(&self.sidecars).get(&report.instance).map(|sidecar| sidecar.totals);
+        parity::unexplained(before, report)
     }
 
     /// Recent events, newest first, that `wanted` lets through.

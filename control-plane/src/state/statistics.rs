@@ -2,7 +2,8 @@
 //!
 //! Counts are written with the records that they come from, in one transaction, so neither is ever without the other.
 
-use super::{Alert, App, lock, now};
+use super::{Alert, App, drift, lock, now};
+use crate::policy::Drift;
 use anyhow::Result;
 use partywall_core::record::{Decision, Severity};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,14 @@ pub(super) fn parse(name: &str) -> Option<Key> {
 }
 
 /// Counts decisions on top of what is known. More foreign results than `threshold` in an hour raise one alert for that hour.
-pub(super) fn count<'d>(known: &Statistics, decisions: impl Iterator<Item = &'d Decision>, threshold: u64) -> Added {
+/// So does the first result that makes the hour's share of foreign ones a drift.
+pub(super) fn count<'d>(
+    known: &Statistics,
+    decisions: impl Iterator<Item = &'d Decision>,
+    threshold: u64,
+    drift: Option<&Drift>,
+) -> Added {
+    let mut baselines: BTreeMap<Key, Hour> = BTreeMap::new();
     let mut added = Added { hours: BTreeMap::new(), alerts: Vec::new() };
     for decision in decisions {
         let (Some(surface), Some(tenant)) = (&decision.surface, &decision.tenant) else { continue };
@@ -86,8 +94,23 @@ pub(super) fn count<'d>(known: &Statistics, decisions: impl Iterator<Item = &'d 
         let key = (surface.clone(), tenant.clone(), decision.time_ms / 3_600_000);
         let hour = added.hours.entry(key.clone()).or_insert_with(|| known.get(&key).cloned().unwrap_or_default());
         let before = hour.foreign();
+        let baseline = drift.filter(|_| decision.dropped > 0).map(|rules| {
+            let hours = rules.baseline_hours;
+            (rules, &*baselines.entry(key.clone()).or_insert_with(|| drift::baseline(known, &key, hours)))
+        });
+        let drifted = |hour: &Hour| baseline.and_then(|(rules, before)| drift::compare(hour, before, rules));
+        let had_drifted = drifted(hour).is_some();
         let foreign: BTreeMap<String, u64> = decision.foreign.iter().cloned().collect();
         hour.add(&Hour { own: decision.kept, foreign, requests: 1 });
+        if let Some(now) = drifted(hour).filter(|_| !had_drifted) {
+            let summary = format!(
+                "of what retrieval brings for {tenant} on {surface}, {:.2} % was foreign this hour, against {:.2} % before ({:.1} standard deviations); it was dropped",
+                100.0 * now.share,
+                100.0 * now.before,
+                now.sigmas
+            );
+            added.alerts.push(Alert::about(decision, "namespace_drift", Severity::High, "", summary));
+        }
         if before <= threshold && hour.foreign() > threshold {
             let summary = format!(
                 "retrieval for {tenant} on {surface} brought {} foreign results within an hour (threshold {threshold}); they were dropped",

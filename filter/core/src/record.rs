@@ -34,6 +34,9 @@ pub struct Totals {
     pub hits: u64,
     /// Results dropped because their namespace was foreign or missing.
     pub dropped: u64,
+    /// Response bytes of all decisions, those of lost records included.
+    #[serde(default)]
+    pub bytes: Bytes,
 }
 
 /// What was decided about one request.
@@ -71,6 +74,19 @@ pub struct Decision {
     pub foreign: Vec<(String, u64)>,
     /// Response bytes: scanned = delivered + withheld.
     pub bytes: Bytes,
+    /// The proxy sent more than the filter let pass; absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrun: Option<Overrun>,
+}
+
+/// Body bytes that left beside the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overrun {
+    /// What the filter let pass or wrote itself.
+    pub passed: u64,
+    /// What the proxy says that it sent.
+    pub sent: u64,
 }
 
 /// What happened to a request.
@@ -155,6 +171,20 @@ pub struct Bytes {
     pub withheld: u64,
 }
 
+impl Bytes {
+    /// How many bytes are not accounted for.
+    pub fn gap(self) -> u64 {
+        self.scanned.abs_diff(self.delivered.saturating_add(self.withheld))
+    }
+
+    /// Takes in those of another response.
+    pub fn add(&mut self, other: Self) {
+        self.scanned = self.scanned.saturating_add(other.scanned);
+        self.delivered = self.delivered.saturating_add(other.delivered);
+        self.withheld = self.withheld.saturating_add(other.withheld);
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -163,6 +193,12 @@ fn is_zero(count: &u64) -> bool {
 impl Decision {
     /// Whether the record must leave at once rather than with the next batch.
     pub fn is_alert(&self) -> bool {
-        !self.hits.is_empty() || self.dropped > 0 || self.code.is_some_and(Code::is_breach)
+        !self.hits.is_empty() || self.dropped > 0 || self.unaccounted() > 0 || self.code.is_some_and(Code::is_breach)
+    }
+
+    /// Bytes that nobody looked at, or that the counts do not explain.
+    pub fn unaccounted(&self) -> u64 {
+        let overrun = self.overrun.map_or(0, |overrun| overrun.sent.saturating_sub(overrun.passed));
+        self.bytes.gap().saturating_add(overrun)
     }
 }

@@ -92,7 +92,10 @@ impl Milvus {
         let filter = body["filter"].as_str().unwrap_or_default();
         match operation {
             "collections/describe" => {
-                let field = |name: &str, kind: &str, key: bool| json!({"name": name, "type": kind, "primaryKey": key});
+                let field = |name: &str, kind: &str, key: bool| {
+                    let params = if kind == "FloatVector" { json!([{"key": "dim", "value": "3"}]) } else { json!([]) };
+                    json!({"name": name, "type": kind, "primaryKey": key, "params": params})
+                };
                 Ok(
                     json!({"code": 0, "data": {"collectionName": place.1, "collectionID": 4400, "aliases": ["prod"], "load": "LoadStateLoaded",
                     "fields": [field("id", "VarChar", true), field("vector", "FloatVector", false), field("tenant_id", "VarChar", false)],

@@ -13,10 +13,12 @@
 //! | `segment` | from phrases to the blob that travels, and what is searched |
 //! | `load` | the blob, checked |
 //! | `stream` | a text on its way through, word by word |
+//! | `reading` | the same, and what its escapes stand for |
 
 mod common;
 mod keys;
 mod load;
+mod reading;
 mod segment;
 mod select;
 mod set;
@@ -24,10 +26,11 @@ mod stream;
 
 pub use keys::{Key, KeyError, WireKey, Word, WordKey};
 pub use load::Loader;
+pub(crate) use reading::Reading;
 pub use segment::{LoadedPhrases, TooMany, compile};
 pub use select::{ByHash, Chosen, Selector};
 pub use set::PhraseSet;
-pub(crate) use stream::{Found, View, Words};
+pub(crate) use stream::{Found, View};
 
 /// The words of a phrase, the anchor included.
 pub const WORDS: usize = 8;

@@ -249,6 +249,17 @@ impl Words {
         }
     }
 
+    /// Whether a phrase may have begun.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.live.is_empty() || !self.other.is_empty()
+    }
+
+    /// Whether what follows means the same to both, for sure.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        let between = |words: &Self| words.word.is_empty() && words.fresh.is_none();
+        between(self) && between(other) && self.live == other.live
+    }
+
     /// Where the first byte that must be held stands.
     pub(crate) fn live_from(&self, view: &View<'_>) -> Option<u64> {
         let live = self.live.iter().filter(|run| may_go_on(view, run, &self.word));

@@ -12,7 +12,7 @@ use super::automaton::symbol;
 use super::disguise::{Disguises, Quick, seen};
 use super::fold::{self, SEPARATOR};
 use super::set::{FingerprintSet, MAX_SEGMENTS};
-use crate::phrase::{View, Words};
+use crate::phrase::{Reading, View};
 use crate::record::{Class, Severity};
 use crate::snapshot::wire::{Evasion, HoldBack};
 
@@ -55,8 +55,10 @@ pub(super) struct Channel {
     pub(super) last_value: Option<u64>,
     /// Where the last value begins, if it repeated the one before: what begins in it waits for nothing.
     pub(super) constant: Option<u64>,
+    /// One of many that may never go on.
+    pub(super) transient: bool,
     /// The same text as words, for phrases.
-    pub(super) words: Words,
+    pub(super) words: Reading,
     /// The same text read for literals in disguise.
     disguises: Option<Box<Disguises>>,
 }
@@ -147,7 +149,8 @@ impl Channel {
             string_start: true,
             last_value: None,
             constant: None,
-            words: Words::default(),
+            transient: false,
+            words: Reading::default(),
             disguises: (evasion == Evasion::Strict && !set.grams().is_empty()).then(Box::default),
         }
     }

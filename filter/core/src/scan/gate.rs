@@ -4,9 +4,13 @@
 //! delivered, withheld, or is still held.
 
 use crate::record::Bytes;
+use std::collections::VecDeque;
 
 /// What stands in the place of a redacted span.
 pub(super) const REDACTED: &[u8] = b"[redacted]";
+
+/// The same between numbers.
+const ZERO: &[u8] = b"0";
 
 /// A span to be replaced, in bytes of the stream.
 struct Redaction {
@@ -25,6 +29,8 @@ pub(super) struct Gate {
     /// The stream's offset of the first held byte.
     at: u64,
     redactions: Vec<Redaction>,
+    /// Where arrays of numbers stand: a number takes the place of what is replaced there.
+    numbers: VecDeque<(u64, u64)>,
     /// Up to here a redaction's replacement has been written already.
     redacted_to: u64,
     out: Vec<u8>,
@@ -71,6 +77,14 @@ impl Gate {
         self.redactions = joined;
     }
 
+    /// Says that an array of numbers stands there.
+    pub(super) fn numbers(&mut self, from: u64, to: u64) {
+        while self.numbers.front().is_some_and(|array| array.1 <= self.at) {
+            self.numbers.pop_front();
+        }
+        self.numbers.push_back((from, to));
+    }
+
     /// Lets everything before `to` leave.
     pub(super) fn release(&mut self, to: u64) {
         while self.at < to {
@@ -80,7 +94,10 @@ impl Gate {
                     self.redactions.remove(0);
                 }
                 Some((from, end, shown)) if from <= self.at => {
-                    if shown && !(from <= self.redacted_to && self.redacted_to > 0) {
+                    let begins = !(from <= self.redacted_to && self.redacted_to > 0);
+                    if begins && self.numbers.iter().any(|array| (array.0..array.1).contains(&from)) {
+                        self.out.extend_from_slice(ZERO);
+                    } else if begins && shown {
                         self.out.extend_from_slice(REDACTED);
                     }
                     self.redacted_to = end;

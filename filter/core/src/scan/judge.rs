@@ -3,8 +3,9 @@
 use super::actions::Actions;
 use super::channel::{Channel, Engine, Match};
 use super::echo::Echoes;
-use super::event::{self, Alone};
+use super::event::{self, Alone, Text};
 use super::gate::Gate;
+use super::nested;
 use super::phrases;
 use super::set::{FingerprintSet, MAX_SEGMENTS};
 use crate::error::Code;
@@ -19,6 +20,8 @@ use std::rc::Rc;
 
 /// The most channels of one response: a document that opens more is not read further.
 const MAX_CHANNELS: usize = 4096;
+/// The most of them that may never go on.
+const MAX_TRANSIENT: usize = 64;
 /// The most matches that are recorded one by one.
 const MAX_HITS: usize = 64;
 /// The channel of text that is no JSON.
@@ -179,13 +182,32 @@ impl Judge {
         }
         for text in &texts.joined {
             let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
-            if !self.channels.contains_key(&text.channel) && self.channels.len() >= MAX_CHANNELS {
-                return Err(Code::UpstreamMalformed);
+            let place = origin.place(text.start);
+            if let Some(inner) = nested::document(raw).filter(|_| !text.escaped && !text.numbers) {
+                self.inside(&inner, text.channel, place)?;
             }
-            let channel = self.channels.entry(text.channel).or_insert_with(|| Channel::new(&self.set, self.evasion));
+            self.join(text, raw, place, true)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a text as more of those that it may belong to.
+    fn join(&mut self, text: &Text, raw: &str, place: u64, redactable: bool) -> Result<(), Code> {
+        let mut characters = Vec::new();
+        if text.numbers {
+            characters = nested::characters(raw);
+            if redactable {
+                self.gate.numbers(place, place.saturating_add(text.len as u64));
+            }
+        }
+        for (id, transient) in [(Some(text.channel), false), (text.apart, true)] {
+            let Some(id) = id else { continue };
+            if !self.channels.contains_key(&id) {
+                self.open(id, transient)?;
+            }
+            let Some(channel) = self.channels.get_mut(&id) else { return Err(Code::Internal) };
             // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what
             // begins in it must not hold back every event.
-            let place = origin.place(text.start);
             channel.constant = None;
             if !text.content {
                 let mut hasher = DefaultHasher::new();
@@ -197,8 +219,55 @@ impl Judge {
             channel.begin_string();
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
             phrases::begin(channel, &engine, &mut self.found);
-            read(channel, &engine, raw, place, text.escaped, &mut self.found);
-            self.settle(true)?;
+            for (c, at, len) in &characters {
+                let at = place.saturating_add(*at as u64);
+                channel.char(&engine, *c, at, *len, &mut self.found);
+                phrases::char(channel, &engine, *c, at, *len, &mut self.found);
+            }
+            if !text.numbers {
+                read(channel, &engine, raw, place, text.escaped, &mut self.found);
+            }
+        }
+        let mut seen = Vec::new();
+        self.found.retain(|found| {
+            let one = (found.id, found.spans.first().copied());
+            let new = !seen.contains(&one);
+            seen.push(one);
+            new
+        });
+        self.settle(redactable)
+    }
+
+    /// Makes room for another text and begins it.
+    fn open(&mut self, id: u64, transient: bool) -> Result<(), Code> {
+        let engine = engine(&self.set, &self.owners, self.phrase_owners);
+        if transient && self.channels.values().filter(|channel| channel.transient).count() >= MAX_TRANSIENT {
+            // They may count tokens: those in which nothing is live are over.
+            self.channels
+                .retain(|_, channel| !channel.transient || channel.live_from(&engine, HoldBack::Exact).is_some());
+        }
+        if self.channels.len() >= MAX_CHANNELS {
+            return Err(Code::UpstreamMalformed);
+        }
+        let mut channel = Channel::new(&self.set, self.evasion);
+        channel.transient = transient;
+        self.channels.insert(id, channel);
+        Ok(())
+    }
+
+    /// Reads a document that stands inside a string at `place`. What is found there cannot be replaced.
+    fn inside(&mut self, doc: &str, outer: u64, place: u64) -> Result<(), Code> {
+        // What is no JSON was read as the text that it is.
+        let Ok(texts) = event::texts(doc.as_bytes()) else { return Ok(()) };
+        for mut text in texts.alone {
+            text.quoted = false;
+            self.alone_in(doc, &text, &Origin(&[(0, place)]))?;
+        }
+        for mut text in texts.joined {
+            let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
+            let inside = |id: u64| id.rotate_left(17) ^ outer;
+            (text.channel, text.apart) = (inside(text.channel), text.apart.map(inside));
+            self.join(&text, raw, place.saturating_add(text.start as u64), false)?;
         }
         Ok(())
     }
@@ -207,7 +276,7 @@ impl Judge {
     pub(super) fn foreign_in(&mut self, doc: &[u8], most: usize) -> Vec<(Class, u64)> {
         let (Ok(texts), Ok(doc)) = (event::texts(doc), std::str::from_utf8(doc)) else { return Vec::new() };
         let mut all: Vec<(Class, u64)> = Vec::new();
-        for text in &texts.joined {
+        for text in texts.joined.iter().filter(|text| !text.numbers) {
             let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
             self.scratch.restart(&engine);

@@ -24,6 +24,7 @@ mod gate;
 mod judge;
 mod load;
 mod media;
+mod nested;
 mod phrases;
 mod set;
 mod text;

@@ -180,6 +180,7 @@ impl Session {
             kept: self.tally.kept,
             foreign: std::mem::take(&mut self.tally.foreign).into_iter().collect(),
             bytes: self.bytes,
+            overrun: None,
         }
     }
 

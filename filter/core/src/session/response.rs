@@ -342,6 +342,9 @@ pub(super) fn trailers(s: &mut Session) -> Step {
                 return Step::Forward(Edits::none());
             }
             s.refused = Some(output.blocked.unwrap_or(Code::UpstreamTrailers));
+            let tail = len64(output.release.len()).min(s.bytes.delivered);
+            s.bytes.delivered = s.bytes.delivered.saturating_sub(tail);
+            s.bytes.withheld = s.bytes.withheld.saturating_add(tail);
             Step::Reset
         }
         other => {
@@ -362,6 +365,8 @@ pub(super) fn settle(s: &mut Session) {
 fn settle_scanner(s: &mut Session, scanner: &Scanner) {
     s.hits.extend_from_slice(scanner.hits());
     s.bytes = scanner.bytes();
+    // It is over: what is still held never leaves.
+    s.bytes.withheld = s.bytes.withheld.saturating_add(len64(scanner.held()));
     s.altered = scanner.redacted();
 }
 
