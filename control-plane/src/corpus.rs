@@ -6,7 +6,7 @@
 use partywall_core::phrase::{ByHash, Chosen, Phrase};
 use partywall_core::tenant::TenantId;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// A tenant's number in here.
 pub type Owner = u32;
@@ -26,21 +26,40 @@ pub struct Document {
     pub phrases: u64,
 }
 
+/// What a document yields, as it is kept.
+#[derive(Clone, Copy)]
+pub struct Packed<'r> {
+    /// Its runs of words, eight bytes each.
+    pub runs: &'r [u8],
+    /// Its phrases, as [`Phrase::pack`] has them.
+    pub phrases: &'r [u8],
+}
+
+impl<'r> Packed<'r> {
+    fn runs(&self) -> impl Iterator<Item = u64> + use<'r> {
+        longs(self.runs)
+    }
+
+    /// As it was chosen.
+    pub fn chosen(&self, words: u64) -> Option<Chosen> {
+        let phrases = self.phrases.chunks_exact(Phrase::PACKED).map(Phrase::unpack).collect::<Option<_>>()?;
+        Some(Chosen { phrases, runs: self.runs().collect(), words })
+    }
+}
+
+/// Numbers, little endian.
+pub fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
+}
+
+/// A phrase that documents chose. Small: the table of these grows often, so what a phrase is stands elsewhere.
 struct Choice {
-    phrase: Phrase,
+    /// Where the phrase is.
+    slot: u32,
     /// How many documents chose it.
     documents: u32,
     /// Whose it is where it is in force.
     published: Option<Owner>,
-}
-
-/// What a change did to the phrases in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// In force now, with their owners.
-    pub on: Vec<(u64, Owner)>,
-    /// No longer in force.
-    pub off: Vec<u64>,
 }
 
 /// What stands for a tenant, the same in every control plane.
@@ -54,25 +73,199 @@ fn weight(tenants: &[(TenantId, u128)], id: u64, owner: Owner) -> u128 {
     tenants.get(owner as usize).map_or(0, |(_, mark)| (mark | 1).wrapping_mul(u128::from(id) + 1))
 }
 
-/// Everything that tenants have written.
+/// How many parts the tables are cut into: each is small enough for a processor's cache, and several are filled at once.
+const SHARDS: usize = 64;
+/// From so many runs on, a change is made on all cores.
+const MANY: usize = 20_000;
+
+/// Where a hash belongs. The table itself uses the lowest and the highest bits.
+fn shard_of(id: u64) -> usize {
+    usize::try_from(id >> 40).unwrap_or(0) % SHARDS
+}
+
+/// A part of the corpus: everything about its hashes.
 #[derive(Default)]
+struct Shard {
+    /// Who wrote a run of words, and how often.
+    runs: ByHash<(Owner, u32)>,
+    shared: ByHash<Vec<(Owner, u32)>>,
+    chosen: ByHash<Choice>,
+    phrases: Vec<Phrase>,
+    /// Places in `phrases` that can be taken.
+    free: Vec<u32>,
+    common: ByHash<()>,
+    touched: Vec<u64>,
+}
+
+/// What a part found when it looked at what was touched.
+#[derive(Default)]
+struct Found {
+    changed: Vec<u64>,
+    on: u64,
+    off: u64,
+    sum: u128,
+}
+
+impl Shard {
+    fn add_run(&mut self, id: u64, own: Owner) {
+        let (owner, count) = self.runs.entry(id).or_insert((own, 0));
+        if *owner == own {
+            *count += 1;
+            return;
+        }
+        if *owner != SEVERAL {
+            self.shared.insert(id, vec![(*owner, *count)]);
+            (*owner, *count) = (SEVERAL, 0);
+        }
+        let owners = self.shared.entry(id).or_default();
+        match owners.iter_mut().find(|(owner, _)| *owner == own) {
+            Some((_, count)) => *count += 1,
+            None => owners.push((own, 1)),
+        }
+        self.touched.push(id);
+    }
+
+    fn remove_run(&mut self, id: u64, own: Owner) {
+        let Some((owner, count)) = self.runs.get_mut(&id) else { return };
+        if *owner == own {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.runs.remove(&id);
+            }
+            return;
+        }
+        let Some(owners) = self.shared.get_mut(&id) else { return };
+        for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
+            *count = count.saturating_sub(1);
+        }
+        owners.retain(|(_, count)| *count > 0);
+        if let [(last, times)] = owners[..] {
+            // Unique again.
+            (*owner, *count) = (last, times);
+            self.shared.remove(&id);
+            self.touched.push(id);
+        }
+    }
+
+    fn add_phrase(&mut self, phrase: &Phrase) {
+        let (phrases, free) = (&mut self.phrases, &mut self.free);
+        let choice = self.chosen.entry(phrase.id).or_insert_with(|| {
+            let slot = free.pop().unwrap_or_else(|| {
+                phrases.push(*phrase);
+                u32::try_from(phrases.len() - 1).unwrap_or(u32::MAX)
+            });
+            if let Some(place) = phrases.get_mut(slot as usize) {
+                *place = *phrase;
+            }
+            Choice { slot, documents: 0, published: None }
+        });
+        choice.documents += 1;
+        self.touched.push(phrase.id);
+    }
+
+    fn remove_phrase(&mut self, id: u64) {
+        if let Some(choice) = self.chosen.get_mut(&id) {
+            choice.documents = choice.documents.saturating_sub(1);
+            self.touched.push(id);
+        }
+    }
+
+    fn changes(&mut self, tenants: &[(TenantId, u128)]) -> Found {
+        let mut found = Found::default();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(choice) = self.chosen.get_mut(&id) else { continue };
+            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
+            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains_key(&id));
+            if owner != choice.published {
+                if let Some(former) = choice.published {
+                    found.sum = found.sum.wrapping_sub(weight(tenants, id, former));
+                    found.off += 1;
+                }
+                if let Some(owner) = owner {
+                    found.sum = found.sum.wrapping_add(weight(tenants, id, owner));
+                    found.on += 1;
+                }
+                choice.published = owner;
+                found.changed.push(id);
+            }
+            if choice.documents == 0 {
+                self.free.push(choice.slot);
+                self.chosen.remove(&id);
+            }
+        }
+        found
+    }
+}
+
+/// Does the same with every part, on all cores where there is much to do.
+fn each<T: Send>(shards: &mut [Shard], many: bool, work: impl Fn(usize, &mut Shard) -> T + Sync) -> Vec<T> {
+    let threads = if many { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let size = shards.len().div_ceil(threads).max(1);
+    let part = |at: usize, part: &mut [Shard]| -> Vec<T> {
+        part.iter_mut().enumerate().map(|(n, shard)| work(at * size + n, shard)).collect()
+    };
+    let mut parts = shards.chunks_mut(size).enumerate();
+    let Some((_, first)) = parts.next() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|(at, shards)| scope.spawn(move || part(at, shards))).collect();
+        let mut all = part(0, first);
+        for other in others {
+            match other.join() {
+                Ok(found) => all.extend(found),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}
+
+/// Everything that tenants have written.
 pub struct Corpus {
     /// With a number that stands for each of them everywhere.
     tenants: Vec<(TenantId, u128)>,
     numbers: HashMap<TenantId, Owner>,
     documents: BTreeMap<(TenantId, String), Document>,
-    /// Who wrote a run of words, and how often.
-    runs: ByHash<(Owner, u32)>,
-    shared: ByHash<Vec<(Owner, u32)>>,
-    chosen: ByHash<Choice>,
-    common: HashSet<u64>,
-    touched: Vec<u64>,
+    shards: Vec<Shard>,
     in_force: u64,
     /// Stands for all phrases in force and their owners.
     sum: u128,
 }
 
+impl Default for Corpus {
+    fn default() -> Self {
+        Self {
+            tenants: Vec::new(),
+            numbers: HashMap::new(),
+            documents: BTreeMap::new(),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            in_force: 0,
+            sum: 0,
+        }
+    }
+}
+
+/// What each part gets of something.
+fn dealt<T>(items: impl Iterator<Item = T>, expected: usize, id: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let each = expected / SHARDS + expected / SHARDS / 8 + 4;
+    let mut dealt: Vec<Vec<T>> = (0..SHARDS).map(|_| Vec::with_capacity(each)).collect();
+    for item in items {
+        if let Some(part) = dealt.get_mut(shard_of(id(&item))) {
+            part.push(item);
+        }
+    }
+    dealt
+}
+
 impl Corpus {
+    fn shard(&self, id: u64) -> Option<&Shard> {
+        self.shards.get(shard_of(id))
+    }
+
+    fn choice(&self, id: u64) -> Option<(&Shard, &Choice)> {
+        let shard = self.shard(id)?;
+        shard.chosen.get(&id).map(|choice| (shard, choice))
+    }
+
     /// The number of a tenant; a new one where it has none.
     fn number(&mut self, tenant: &TenantId) -> Owner {
         if let Some(number) = self.numbers.get(tenant) {
@@ -91,12 +284,23 @@ impl Corpus {
 
     /// A phrase by its id.
     pub fn phrase(&self, id: u64) -> Option<&Phrase> {
-        self.chosen.get(&id).map(|choice| &choice.phrase)
+        self.choice(id).and_then(|(shard, choice)| shard.phrases.get(choice.slot as usize))
+    }
+
+    /// Whose a phrase is, if it is in force.
+    pub fn owner(&self, id: u64) -> Option<Owner> {
+        self.choice(id).and_then(|(_, choice)| choice.published)
+    }
+
+    /// All tenants by their numbers.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.tenants.iter().map(|(tenant, _)| tenant.clone()).collect()
     }
 
     /// All phrases in force under this reported number, with their owners; all hashes differ, numbers may meet.
     pub fn numbered(&self, number: u64) -> Vec<(u64, Option<TenantId>)> {
-        let wanted = self.chosen.iter().filter(|(id, _)| Phrase::number(**id) == number);
+        let all = self.shards.iter().flat_map(|shard| &shard.chosen);
+        let wanted = all.filter(|(id, _)| Phrase::number(**id) == number);
         wanted.map(|(id, choice)| (*id, choice.published.and_then(|owner| self.tenant(owner).cloned()))).collect()
     }
 
@@ -112,13 +316,14 @@ impl Corpus {
 
     /// How many runs of words are common language.
     pub fn common(&self) -> usize {
-        self.common.len()
+        self.shards.iter().map(|shard| shard.common.len()).sum()
     }
 
     /// Whether a run is no one's, or somebody else's too: no phrase of this tenant.
     pub fn taken(&self, id: u64, tenant: &TenantId) -> bool {
         let own = self.numbers.get(tenant).copied();
-        self.common.contains(&id) || self.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
+        let Some(shard) = self.shard(id) else { return false };
+        shard.common.contains_key(&id) || shard.runs.get(&id).is_some_and(|(owner, _)| Some(*owner) != own)
     }
 
     /// A tenant's documents, by name.
@@ -134,30 +339,32 @@ impl Corpus {
 
     /// A document that was not here.
     pub fn add(&mut self, tenant: &TenantId, name: &str, document: Document, chosen: &Chosen) {
-        let own = self.number(tenant);
-        self.documents.insert((tenant.clone(), name.to_owned()), document);
-        for id in &chosen.runs {
-            let (owner, count) = self.runs.entry(*id).or_insert((own, 0));
-            if *owner == own {
-                *count += 1;
-                continue;
-            }
-            if *owner != SEVERAL {
-                self.shared.insert(*id, vec![(*owner, *count)]);
-                (*owner, *count) = (SEVERAL, 0);
-            }
-            let owners = self.shared.entry(*id).or_default();
-            match owners.iter_mut().find(|(owner, _)| *owner == own) {
-                Some((_, count)) => *count += 1,
-                None => owners.push((own, 1)),
-            }
-            self.touched.push(*id);
+        let runs: Vec<u8> = chosen.runs.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let mut phrases = Vec::with_capacity(chosen.phrases.len() * Phrase::PACKED);
+        chosen.phrases.iter().for_each(|phrase| phrase.pack(&mut phrases));
+        self.add_all(&[(tenant, name, &document, Packed { runs: &runs, phrases: &phrases })]);
+    }
+
+    /// Documents that were not here.
+    pub fn add_all(&mut self, documents: &[(&TenantId, &str, &Document, Packed<'_>)]) {
+        let mut owners = Vec::with_capacity(documents.len());
+        for (tenant, name, document, _) in documents {
+            owners.push(self.number(tenant));
+            self.documents.insert(((*tenant).clone(), (*name).to_owned()), (*document).clone());
         }
-        for phrase in &chosen.phrases {
-            let new = Choice { phrase: *phrase, documents: 0, published: None };
-            self.chosen.entry(phrase.id).or_insert(new).documents += 1;
-            self.touched.push(phrase.id);
-        }
+        let count = documents.iter().map(|(.., packed)| packed.runs.len() / 8).sum();
+        let runs = documents.iter().zip(&owners).flat_map(|((.., packed), own)| packed.runs().map(|id| (id, *own)));
+        let runs = dealt(runs, count, |(id, _)| *id);
+        let total = documents.iter().map(|(.., packed)| packed.phrases.len() / Phrase::PACKED).sum();
+        let phrases = documents.iter().flat_map(|(.., packed)| packed.phrases.chunks_exact(Phrase::PACKED));
+        let phrases = dealt(phrases, total, |packed| longs(packed).next().unwrap_or(0));
+        each(&mut self.shards, count > MANY, |at, shard| {
+            let (Some(runs), Some(phrases)) = (runs.get(at), phrases.get(at)) else { return };
+            shard.runs.reserve(runs.len());
+            shard.chosen.reserve(phrases.len());
+            runs.iter().for_each(|(id, own)| shard.add_run(*id, *own));
+            phrases.iter().filter_map(|packed| Phrase::unpack(packed)).for_each(|phrase| shard.add_phrase(&phrase));
+        });
     }
 
     /// A document goes; `chosen` is what it was added with.
@@ -167,30 +374,13 @@ impl Corpus {
             return;
         }
         for id in &chosen.runs {
-            let Some((owner, count)) = self.runs.get_mut(id) else { continue };
-            if *owner == own {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    self.runs.remove(id);
-                }
-                continue;
-            }
-            let Some(owners) = self.shared.get_mut(id) else { continue };
-            for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
-                *count = count.saturating_sub(1);
-            }
-            owners.retain(|(_, count)| *count > 0);
-            if let [(last, times)] = owners[..] {
-                // Unique again.
-                (*owner, *count) = (last, times);
-                self.shared.remove(id);
-                self.touched.push(*id);
+            if let Some(shard) = self.shards.get_mut(shard_of(*id)) {
+                shard.remove_run(*id, own);
             }
         }
         for phrase in &chosen.phrases {
-            if let Some(choice) = self.chosen.get_mut(&phrase.id) {
-                choice.documents = choice.documents.saturating_sub(1);
-                self.touched.push(phrase.id);
+            if let Some(shard) = self.shards.get_mut(shard_of(phrase.id)) {
+                shard.remove_phrase(phrase.id);
             }
         }
     }
@@ -198,47 +388,41 @@ impl Corpus {
     /// More common language.
     pub fn add_common(&mut self, runs: &[u64]) {
         for id in runs {
-            if self.common.insert(*id) && self.chosen.contains_key(id) {
-                self.touched.push(*id);
+            let Some(shard) = self.shards.get_mut(shard_of(*id)) else { continue };
+            if shard.common.insert(*id, ()).is_none() && shard.chosen.contains_key(id) {
+                shard.touched.push(*id);
             }
         }
     }
 
     /// Nothing is common language any more, but for the words that are built in.
     pub fn clear_common(&mut self) {
-        let common = std::mem::take(&mut self.common);
-        self.touched.extend(common.into_iter().filter(|id| self.chosen.contains_key(id)));
+        for shard in &mut self.shards {
+            let common = std::mem::take(&mut shard.common);
+            shard.touched.extend(common.into_keys().filter(|id| shard.chosen.contains_key(id)));
+        }
     }
 
-    /// What changed since the last call.
-    pub fn changes(&mut self) -> Changes {
-        let mut changes = Changes::default();
-        for id in std::mem::take(&mut self.touched) {
-            let Some(choice) = self.chosen.get_mut(&id) else { continue };
-            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
-            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains(&id));
-            if owner != choice.published {
-                if let Some(former) = choice.published {
-                    changes.off.push(id);
-                    self.sum = self.sum.wrapping_sub(weight(&self.tenants, id, former));
-                    self.in_force = self.in_force.saturating_sub(1);
-                }
-                if let Some(owner) = owner {
-                    changes.on.push((id, owner));
-                    self.sum = self.sum.wrapping_add(weight(&self.tenants, id, owner));
-                    self.in_force += 1;
-                }
-                choice.published = owner;
-            }
-            if choice.documents == 0 {
-                self.chosen.remove(&id);
-            }
+    /// The phrases that came into force, went out of it or changed hands since the last call.
+    pub fn changes(&mut self) -> Vec<u64> {
+        let touched: usize = self.shards.iter().map(|shard| shard.touched.len()).sum();
+        if touched == 0 {
+            return Vec::new();
         }
-        changes
+        let tenants = &self.tenants;
+        let found = each(&mut self.shards, touched > MANY, |_, shard| shard.changes(tenants));
+        let mut changed = Vec::with_capacity(touched);
+        for found in found {
+            changed.extend(found.changed);
+            self.in_force = (self.in_force + found.on).saturating_sub(found.off);
+            self.sum = self.sum.wrapping_add(found.sum);
+        }
+        changed
     }
 
     /// All phrases in force.
     pub fn all(&self) -> Vec<(u64, Owner)> {
-        self.chosen.iter().filter_map(|(id, choice)| choice.published.map(|owner| (*id, owner))).collect()
+        let chosen = self.shards.iter().flat_map(|shard| &shard.chosen);
+        chosen.filter_map(|(id, choice)| choice.published.map(|owner| (*id, owner))).collect()
     }
 }

@@ -21,6 +21,10 @@ pub struct Metrics {
     pub jwks_failures: Counter,
     /// Polls answered.
     pub polls: Counter,
+    /// Documents of the vector databases that changed what is guarded.
+    pub documents_harvested: Counter,
+    /// Documents of the vector databases that are not guarded.
+    pub documents_lost: Counter,
     /// Changes of fingerprints that the shared store did not take.
     pub store_refusals: Counter,
 }
@@ -83,6 +87,17 @@ impl Metrics {
         registry.register("events_dropped", "Records that fell out of the ring", self.events_dropped.clone());
         registry.register("jwks_failures", "Fetches of issuers' keys that failed", self.jwks_failures.clone());
         registry.register("polls", "Snapshot polls answered", self.polls.clone());
+        let documents = [
+            (
+                "rag_documents_harvested",
+                "Documents of vector databases that changed what is guarded",
+                &self.documents_harvested,
+            ),
+            ("rag_documents_lost", "Documents of vector databases that are not guarded", &self.documents_lost),
+        ];
+        for (name, help, counter) in documents {
+            registry.register(name, help, counter.clone());
+        }
         registry.register(
             "fingerprint_store_refusals",
             "Changes of fingerprints that the shared store did not take",

@@ -1,9 +1,10 @@
 //! Phrases as the filters get them: as `segments` does with literals, for many more of them. A change costs a sidecar the
 //! smallest segment that takes it.
 
-use crate::corpus::{Changes, Corpus, Owner};
-use partywall_core::phrase::{self, Key, TooMany, WireKey};
+use crate::corpus::{Corpus, Owner};
+use partywall_core::phrase::{self, Key, Phrase, TooMany, WireKey};
 use partywall_core::snapshot::wire::Segment;
+use partywall_core::tenant::TenantId;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,12 +40,20 @@ impl Tier {
     }
 
     fn remove(&mut self, gone: &BTreeSet<u64>) -> bool {
-        if !gone.iter().any(|id| self.find(*id).is_some()) {
+        if gone.is_empty() {
             return false;
         }
         Arc::make_mut(&mut self.members).retain(|(id, _)| !gone.contains(id));
         true
     }
+}
+
+/// What is to be compiled: all that this needs, so that nobody waits for it.
+#[derive(Default)]
+pub struct Plan {
+    tiers: [Option<Vec<(Phrase, Owner)>>; 3],
+    tenants: Vec<TenantId>,
+    sum: u128,
 }
 
 /// All tiers.
@@ -56,6 +65,7 @@ pub struct PhraseSegments {
     tip: Tier,
     removed: BTreeSet<u64>,
     retired: HashMap<String, (Arc<Vec<u8>>, Instant)>,
+    sum: u128,
 }
 
 impl PhraseSegments {
@@ -68,12 +78,28 @@ impl PhraseSegments {
             tip: Tier::default(),
             removed: BTreeSet::new(),
             retired: HashMap::new(),
+            sum: 0,
         }
     }
 
     /// The key of the segments.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// What stands for the phrases in here and their owners: as [`Corpus::sum`], once they are in step.
+    pub fn sum(&self) -> u128 {
+        self.sum
+    }
+
+    /// Whether a change of so many phrases takes a while.
+    pub fn is_heavy(&self, phrases: usize) -> bool {
+        let waiting = self.tip.members.len() + self.mid.members.len();
+        waiting + phrases > self.mid_limit() || self.removed.len() + phrases > REMOVED
+    }
+
+    fn mid_limit(&self) -> usize {
+        MID.max(self.base.members.len() / 4)
     }
 
     /// Everything anew, under another key. Blobs of the old one stay available for a while.
@@ -89,26 +115,53 @@ impl PhraseSegments {
             }
         }
         next.base.add(corpus.all());
-        next.rebuild(corpus, [true, false, false])?;
+        let plan = next.gather(corpus, [true, false, false]);
+        next.build(plan)?;
         *self = next;
         Ok(())
     }
 
-    /// Takes a change in: `corpus` is what holds after it.
+    /// Takes a change in: `corpus` is what holds after it, `changed` the phrases that may stand otherwise than here.
     ///
     /// # Errors
     /// When there are too many phrases.
-    pub fn change(&mut self, corpus: &Corpus, changes: &Changes) -> Result<(), TooMany> {
-        let off: BTreeSet<u64> = changes.off.iter().copied().collect();
-        let mut dirty = [false, self.mid.remove(&off), self.tip.remove(&off)];
-        self.removed.extend(off.iter().filter(|id| self.base.find(**id).is_some()));
-        // What comes back as it was in `base` need not travel again.
-        let mut new = Vec::new();
-        for (id, owner) in &changes.on {
-            if self.base.find(*id) != Some(*owner) || !self.removed.remove(id) {
-                new.push((*id, *owner));
+    pub fn change(&mut self, corpus: &Corpus, changed: &[u64]) -> Result<(), TooMany> {
+        let plan = self.plan(corpus, changed);
+        self.build(plan)
+    }
+
+    /// The quick part of [`PhraseSegments::change`], for which the corpus is needed. Until [`PhraseSegments::build`] has done the rest, this
+    /// must not be published.
+    pub fn plan(&mut self, corpus: &Corpus, changed: &[u64]) -> Plan {
+        let (mut mid, mut tip, mut new) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for id in changed {
+            let owner = corpus.owner(*id);
+            let mut held = false;
+            for (tier, gone) in [(&self.mid, &mut mid), (&self.tip, &mut tip)] {
+                match tier.find(*id) {
+                    Some(known) if Some(known) == owner => held = true,
+                    Some(_) => {
+                        gone.insert(*id);
+                    }
+                    None => {}
+                }
+            }
+            match self.base.find(*id) {
+                // What comes back as it was in `base` need not travel again.
+                Some(known) if Some(known) == owner => {
+                    self.removed.remove(id);
+                    held = true;
+                }
+                Some(_) => {
+                    self.removed.insert(*id);
+                }
+                None => {}
+            }
+            if let Some(owner) = owner.filter(|_| !held) {
+                new.push((*id, owner));
             }
         }
+        let mut dirty = [false, self.mid.remove(&mid), self.tip.remove(&tip)];
         if !new.is_empty() {
             self.tip.add(new);
             dirty[2] = true;
@@ -117,23 +170,36 @@ impl PhraseSegments {
             self.mid.add(std::mem::take(&mut self.tip.members).iter().copied());
             dirty[1] = true;
         }
-        if self.mid.members.len() > MID.max(self.base.members.len() / 4) || self.removed.len() > REMOVED {
+        if self.mid.members.len() > self.mid_limit() || self.removed.len() > REMOVED {
             let removed = std::mem::take(&mut self.removed);
             self.base.remove(&removed);
             self.base.add(std::mem::take(&mut self.mid.members).iter().copied());
             dirty = [true, true, dirty[2]];
         }
-        self.rebuild(corpus, dirty)
+        self.gather(corpus, dirty)
     }
 
-    fn rebuild(&mut self, corpus: &Corpus, dirty: [bool; 3]) -> Result<(), TooMany> {
+    fn gather(&self, corpus: &Corpus, dirty: [bool; 3]) -> Plan {
+        let tiers = [&self.base, &self.mid, &self.tip];
+        let mut at = 0;
+        let tiers = tiers.map(|tier| {
+            at += 1;
+            let phrase = |(id, owner): &(u64, Owner)| Some((*corpus.phrase(*id)?, *owner));
+            dirty.get(at - 1).is_some_and(|dirty| *dirty).then(|| tier.members.iter().filter_map(phrase).collect())
+        });
+        Plan { tiers, tenants: corpus.tenants(), sum: corpus.sum() }
+    }
+
+    /// Compiles what a plan found.
+    ///
+    /// # Errors
+    /// When there are too many phrases.
+    pub fn build(&mut self, plan: Plan) -> Result<(), TooMany> {
         let key = WireKey::new(&self.key);
-        for (tier, _) in [&mut self.base, &mut self.mid, &mut self.tip].into_iter().zip(dirty).filter(|(_, d)| *d) {
-            let members: Vec<_> = tier
-                .members
-                .iter()
-                .filter_map(|(id, owner)| Some((*corpus.phrase(*id)?, corpus.tenant(*owner)?)))
-                .collect();
+        for (tier, members) in [&mut self.base, &mut self.mid, &mut self.tip].into_iter().zip(&plan.tiers) {
+            let Some(members) = members else { continue };
+            let named = |(phrase, owner): &(Phrase, Owner)| Some((*phrase, plan.tenants.get(*owner as usize)?));
+            let members: Vec<_> = members.iter().filter_map(named).collect();
             let next = if members.is_empty() {
                 None
             } else {
@@ -145,6 +211,7 @@ impl PhraseSegments {
                 self.retired.insert(segment.digest, (blob, Instant::now()));
             }
         }
+        self.sum = plan.sum;
         self.retired.retain(|_, (_, since)| since.elapsed() < LINGER);
         Ok(())
     }

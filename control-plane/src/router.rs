@@ -60,6 +60,7 @@ pub fn routes() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(fingerprints::bulk))
         .routes(routes!(documents::list, documents::bulk))
         .routes(routes!(documents::put, documents::show, documents::remove))
+        .routes(routes!(documents::harvest))
         .routes(routes!(documents::add_common, documents::clear_common))
         .layer(DefaultBodyLimit::max(64 * 1024 * 1024));
     small.merge(reports).merge(bulk).split_for_parts()

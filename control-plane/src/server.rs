@@ -99,6 +99,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let handle = Handle::new();
     tokio::spawn(stop(handle.clone()));
     tokio::spawn(refresh(app.clone()));
+    app.build_behind();
     crate::shared::follow::start(&app);
     let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
     let _ = app.address.set(format!("{scheme}://{address}"));

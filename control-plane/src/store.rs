@@ -140,6 +140,18 @@ impl Write {
         Ok(())
     }
 
+    /// Sets many named values that are bytes, by `kind/name`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn put_rows<'v>(&self, rows: impl IntoIterator<Item = (&'v str, &'v [u8])>) -> Result<()> {
+        let mut table = self.0.open_table(NAMED)?;
+        for (field, value) in rows {
+            table.insert(field, value)?;
+        }
+        Ok(())
+    }
+
     /// Removes a named value.
     ///
     /// # Errors

@@ -174,3 +174,25 @@ fn nothing_grows_over_ten_thousand_changes() {
     assert!(new.iter().all(|segment| old.iter().all(|other| other.digest != segment.digest)));
     assert!(old.iter().all(|segment| world.segments.blob(&segment.digest).is_some()));
 }
+
+/// So much at once that all cores take part: the outcome is the same.
+#[test]
+fn many_runs_at_once() {
+    let mut world = World::new();
+    world.put("beta", 0, &text(7, 30_000));
+    world.settle();
+    world.check();
+    assert!(world.corpus.in_force() > 5_000);
+    // The first part of it is acme's too.
+    world.put("acme", 1, &text(7, 24_000));
+    world.settle();
+    world.check();
+    assert!(world.corpus.in_force() < 5_000);
+    world.remove("acme", 1);
+    world.settle();
+    world.check();
+    world.remove("beta", 0);
+    world.settle();
+    world.check();
+    assert_eq!((world.corpus.in_force(), world.corpus.sum()), (0, 0));
+}

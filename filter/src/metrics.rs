@@ -28,6 +28,7 @@ pub struct Metrics {
     dropped: u32,
     surfaces: RefCell<Vec<Surface>>,
     lost: u32,
+    documents: [u32; 2],
     polls: [u32; 3],
     revision: u32,
     fingerprints: u32,
@@ -98,6 +99,7 @@ impl Metrics {
             dropped: counter("partywall_results_dropped_total")?,
             surfaces: RefCell::default(),
             lost: counter("partywall_records_lost_total")?,
+            documents: [counter("partywall_rag_documents_total")?, counter("partywall_rag_documents_lost_total")?],
             polls: [poll("verified")?, poll("failed")?, poll("rejected")?],
             revision: gauge("partywall_snapshot_revision")?,
             fingerprints: gauge("partywall_fingerprints")?,
@@ -149,6 +151,13 @@ impl Metrics {
     /// Counts records that had to be dropped.
     pub fn lost(&self, records: u64) {
         host::count(self.lost, records);
+    }
+
+    /// Counts documents that tenants wrote, and those that are not guarded.
+    pub fn documents(&self, read: u64, lost: u64) {
+        let [all, gone] = self.documents;
+        host::count(all, read);
+        host::count(gone, lost);
     }
 
     /// A snapshot is in force. Surfaces come from the policy, so their number is bounded.

@@ -4,11 +4,13 @@
 //! sets the tick. A VM that was just made has no snapshot, and no snapshot denies.
 
 use crate::config::Config;
+use crate::harvest::Harvester;
 use crate::host;
 use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::stream::Stream;
 use crate::sync::{self, CALL_TIMEOUT, Progress, Sync};
+use partywall_core::harvest::Written;
 use partywall_core::record::Decision;
 use partywall_core::session::Standing;
 use partywall_core::snapshot::Snapshot;
@@ -28,6 +30,7 @@ pub struct Shared {
     fresh_until: Instant,
     metrics: Option<Metrics>,
     reporter: Reporter,
+    harvester: Harvester,
 }
 
 impl Shared {
@@ -49,6 +52,14 @@ impl Shared {
         self.count_lost(lost);
     }
 
+    /// What a request wrote into a vector database.
+    pub fn harvested(&mut self, documents: &[Written], skipped: u64) {
+        let lost = self.harvester.push(documents, skipped);
+        if let Some(metrics) = &self.metrics {
+            metrics.documents(u64::try_from(documents.len()).unwrap_or(0), lost);
+        }
+    }
+
     fn count_lost(&self, lost: u64) {
         if let Some(metrics) = &self.metrics {
             metrics.lost(lost);
@@ -66,7 +77,13 @@ impl Root {
     /// A root that knows nothing and denies.
     pub fn new() -> Self {
         let now = Instant::now();
-        let shared = Shared { snapshot: None, fresh_until: now, metrics: None, reporter: Reporter::new(now) };
+        let shared = Shared {
+            snapshot: None,
+            fresh_until: now,
+            metrics: None,
+            reporter: Reporter::new(now),
+            harvester: Harvester::new(now),
+        };
         Self { shared: Rc::new(RefCell::new(shared)), running: None }
     }
 
@@ -116,15 +133,16 @@ impl Context for Root {
                 metrics.polled(poll);
             }
             self.progress(progress, now);
-        } else if let Ok(mut shared) = self.shared.try_borrow_mut()
-            && shared.reporter.awaits(token)
-        {
-            match body {
-                Some(_) => shared.reporter.acknowledged(),
-                None => {
+        } else if let Ok(mut shared) = self.shared.try_borrow_mut() {
+            match (shared.reporter.awaits(token), shared.harvester.awaits(token), body) {
+                (true, _, Some(_)) => shared.reporter.acknowledged(),
+                (true, _, None) => {
                     let lost = shared.reporter.failed(now);
                     shared.count_lost(lost);
                 }
+                (_, true, Some(_)) => shared.harvester.acknowledged(),
+                (_, true, None) => shared.harvester.failed(now),
+                _ => {}
             }
         }
     }
@@ -148,6 +166,12 @@ impl RootContext for Root {
         let Ok(mut shared) = self.shared.try_borrow_mut() else { return };
         if let Some(metrics) = &shared.metrics {
             metrics.memory();
+        }
+        if let Some(body) = shared.harvester.due(now, sync.instance()) {
+            match sync::call(config, "POST", "/v1/rag-writes", Some(&body), CALL_TIMEOUT) {
+                Some(token) => shared.harvester.sent(token),
+                None => shared.harvester.failed(now),
+            }
         }
         let Some(body) = shared.reporter.due(now, sync.instance(), sync.revision()) else { return };
         match sync::call(config, "POST", "/v1/events", Some(&body), CALL_TIMEOUT) {

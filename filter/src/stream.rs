@@ -253,6 +253,8 @@ impl HttpContext for Stream {
         decision.overrun = overrun(self.passed);
         if let Ok(mut shared) = self.shared.try_borrow_mut() {
             shared.decided(decision);
+            let (documents, skipped) = self.session.written();
+            shared.harvested(&documents, skipped);
         }
     }
 }

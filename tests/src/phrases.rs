@@ -47,6 +47,7 @@ pub fn manifest() -> Phrases {
         wire_key: STANDARD.encode(KEY),
         severity: Severity::High,
         action: None,
+        from_rag_writes: false,
         segments: vec![],
         removed: vec![],
     }

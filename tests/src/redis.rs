@@ -1,12 +1,13 @@
 //! A real Redis, and a line to a server that can be cut or led elsewhere.
 
 use crate::process::{Process, free_port, root};
+use crate::stack::{Stack, demo_policy};
 use anyhow::{Result, bail};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A Redis server. Ends with its owner.
 pub struct Redis {
@@ -136,4 +137,40 @@ fn pipe(mut from: TcpStream, mut to: TcpStream) {
         }
     }
     let _ = to.shutdown(Shutdown::Both);
+}
+
+/// The demo policy, with its fingerprints in Redis.
+pub fn redis_policy() -> String {
+    demo_policy().replace("fingerprint_store: embedded", "fingerprint_store: redis")
+}
+
+/// A control plane on a Redis at this port, without Envoy.
+pub fn bare(name: &str, port: u16) -> Stack {
+    let url = format!("redis://127.0.0.1:{port}/0");
+    Stack::builder(name).policy(&redis_policy()).no_envoy().control(&["--redis", &url]).start().unwrap()
+}
+
+/// A replica of a control plane: the same signing key, sidecar token and policy.
+pub fn replica(name: &str, of: &Stack, port: u16, envoy: bool) -> Stack {
+    let (url, key) = (format!("redis://127.0.0.1:{port}/0"), of.directory.join("data/signing.key"));
+    let arguments = ["--redis", url.as_str(), "--signing-key", &key.to_string_lossy()];
+    let mut builder = Stack::builder(name).policy(&redis_policy()).control(&arguments).sidecar_token(&of.sidecar_token);
+    if !envoy {
+        builder = builder.no_envoy();
+    }
+    builder.start().unwrap()
+}
+
+/// Waits until something is so; panics when it takes longer.
+pub fn until(what: &str, limit: u64, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(limit), "not within {limit} s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How the fingerprint store stands.
+pub fn state(stack: &Stack) -> String {
+    stack.api("GET", "/v1/fingerprint-store", None).unwrap()["state"].as_str().unwrap().to_owned()
 }

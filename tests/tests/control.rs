@@ -59,7 +59,10 @@ fn every_route_knows_its_roles() {
             )
     };
     let sidecar_only = |method: &str, path: &str| {
-        matches!((method, path), ("get", "/v1/snapshot" | "/v1/segments/{digest}") | ("post", "/v1/events"))
+        matches!(
+            (method, path),
+            ("get", "/v1/snapshot" | "/v1/segments/{digest}") | ("post", "/v1/events" | "/v1/rag-writes")
+        )
     };
     let mut routes = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -155,11 +155,9 @@ fn the_class_has_its_own_action() {
     std::thread::sleep(Duration::from_millis(400));
     let redacted = stack.api("GET", "/v1/events?outcome=redacted", None).unwrap();
     assert_eq!(redacted[0]["hits"][0]["severity"], "critical", "{redacted:#}");
-    for later in ["from_rag_writes: true", "echo: allow"] {
-        let policy = policy.replace("    severity: critical\n", &format!("    severity: critical\n    {later}\n"));
-        assert!(stack.apply(&policy).unwrap_err().to_string().contains("not yet available"), "{later}");
-    }
     let off = policy.replace(action, "  phrases:\n    enabled: false\n");
+    let idle = off.replace("    enabled: false\n", "    enabled: false\n    from_rag_writes: true\n");
+    assert!(stack.apply(&idle).unwrap_err().to_string().contains("needs `enabled: true`"));
     stack.apply(&off).unwrap();
     stack.converge().unwrap();
     stack.llm.script("again", Script::stream(&deltas));

@@ -126,7 +126,10 @@ fn fifty_megabytes_of_ordinary_text() {
             }
         }
     }
-    println!("{} phrases, {read} files, {bytes} bytes, {copied} matches in copies, other sentences: {cut:#?}", phrases.len());
+    println!(
+        "{} phrases, {read} files, {bytes} bytes, {copied} matches in copies, other sentences: {cut:#?}",
+        phrases.len()
+    );
     assert!(bytes >= 50_000_000, "only {bytes} bytes");
     // Sentences that two people wrote are what the common corpus is for; here there is none.
     assert!(cut.len() as u64 <= bytes / 100_000_000, "more than one sentence in 100 MB");

@@ -2,40 +2,11 @@
 
 use partywall_tests::http::{Request, Response};
 use partywall_tests::mint;
-use partywall_tests::redis::{Line, Redis};
+use partywall_tests::redis::{Line, Redis, bare, redis_policy, replica, state, until};
 use partywall_tests::stack::{Stack, demo_policy, envoy_template};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-fn redis_policy() -> String {
-    demo_policy().replace("fingerprint_store: embedded", "fingerprint_store: redis")
-}
-
-/// A control plane on a Redis at this port, without Envoy.
-fn bare(name: &str, port: u16) -> Stack {
-    let url = format!("redis://127.0.0.1:{port}/0");
-    Stack::builder(name).policy(&redis_policy()).no_envoy().control(&["--redis", &url]).start().unwrap()
-}
-
-/// A replica of a control plane: the same signing key, sidecar token and policy.
-fn replica(name: &str, of: &Stack, port: u16, envoy: bool) -> Stack {
-    let (url, key) = (format!("redis://127.0.0.1:{port}/0"), of.directory.join("data/signing.key"));
-    let arguments = ["--redis", url.as_str(), "--signing-key", &key.to_string_lossy()];
-    let mut builder = Stack::builder(name).policy(&redis_policy()).control(&arguments).sidecar_token(&of.sidecar_token);
-    if !envoy {
-        builder = builder.no_envoy();
-    }
-    builder.start().unwrap()
-}
-
-fn until(what: &str, limit: u64, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(limit), "not within {limit} s: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn add(stack: &Stack, tenant: &str, text: &str) -> Response {
     let body = json!({"tenant": tenant, "text": text});
@@ -78,10 +49,6 @@ fn read(stack: &Stack) -> Option<BTreeMap<String, (u64, Vec<String>)>> {
             }
         }
     }
-}
-
-fn state(stack: &Stack) -> String {
-    stack.api("GET", "/v1/fingerprint-store", None).unwrap()["state"].as_str().unwrap().to_owned()
 }
 
 fn guarded(stack: &Stack, text: &str) -> bool {
@@ -481,7 +448,9 @@ fn a_replica_starts_while_redis_is_away() {
     assert_eq!(state(&one), "stale");
     refused(&one);
     // One that has no copy serves nothing: the policy is not even taken.
-    let bare = Stack::builder("redis-start-2").no_policy().no_envoy().control(&["--redis", &url]).start().unwrap();
+    let key = one.directory.join("data/signing.key").to_string_lossy().into_owned();
+    let arguments = ["--redis", &url, "--signing-key", &key];
+    let bare = Stack::builder("redis-start-2").no_policy().no_envoy().control(&arguments).start().unwrap();
     let refusal = bare.apply(&redis_policy()).unwrap_err().to_string();
     assert!(refusal.contains("fingerprint_store_unavailable"), "{refusal}");
     assert_eq!(Request::new("GET", "control", "/readyz").send(bare.control).unwrap().status, 503);
@@ -495,10 +464,11 @@ fn a_replica_starts_while_redis_is_away() {
 fn the_store_can_be_switched_both_ways() {
     let mut redis = Redis::start("redis-switch", &[]).unwrap();
     let url = redis.url();
-    let start = |name: &str| {
-        Stack::builder(name).no_envoy().control(&["--redis", &url, "--redis-prefix", "{wall}:"]).start().unwrap()
-    };
-    let (mut one, two) = (start("redis-switch-1"), start("redis-switch-2"));
+    let arguments = ["--redis", &url, "--redis-prefix", "{wall}:"];
+    let mut one = Stack::builder("redis-switch-1").no_envoy().control(&arguments).start().unwrap();
+    let key = one.directory.join("data/signing.key").to_string_lossy().into_owned();
+    let arguments = [arguments.as_slice(), &["--signing-key", &key]].concat();
+    let two = Stack::builder("redis-switch-2").no_envoy().control(&arguments).start().unwrap();
     let texts =
         |stack: &Stack| all(stack).into_iter().map(|(text, (_, owners))| (text.to_lowercase(), owners)).collect();
     for (stack, tenant, text) in [

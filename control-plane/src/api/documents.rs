@@ -1,13 +1,14 @@
 //! `/v1/tenants/{id}/documents`, `/v1/common`, and why a response was cut.
 
 use super::error::Problem;
-use super::{Admin, Security, Shared, blocking};
+use super::{Admin, Security, Shared, SidecarCaller, blocking};
 use crate::state::{DocumentRecord, Explanation};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use partywall_core::harvest::Harvest;
 use partywall_core::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -187,6 +188,20 @@ pub async fn explain(
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<Vec<Explanation>>, Problem> {
     blocking(&app, move |app| app.explain(&query.request_id)).await.map(Json)
+}
+
+/// What a proxy has seen tenants write into vector databases, as hashes.
+#[utoipa::path(post, path = "/v1/rag-writes", request_body = Object, responses((status = 202), (status = 422, description = "not a report")))]
+pub async fn harvest(
+    _: SidecarCaller,
+    State(app): State<Shared>,
+    Json(harvest): Json<Harvest>,
+) -> Result<StatusCode, Problem> {
+    if harvest.instance.is_empty() || harvest.instance.len() > 128 {
+        return Err(Problem::new(422, "report_invalid", "instance must have 1 to 128 bytes"));
+    }
+    blocking(&app, move |app| app.harvested(harvest)).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Gives all segments of phrases a new key.

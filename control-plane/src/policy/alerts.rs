@@ -248,12 +248,12 @@ fn address(node: &Node, path: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn entry<'n>(node: &'n Node, name: &str) -> Option<(&'n Node, &'n Node)> {
+pub(super) fn entry<'n>(node: &'n Node, name: &str) -> Option<(&'n Node, &'n Node)> {
     let Value::Map(members) = &node.value else { return None };
     members.iter().find(|(_, known, _)| known == name).map(|(key, _, value)| (key, value))
 }
 
-fn text(node: &Node) -> Option<&str> {
+pub(super) fn text(node: &Node) -> Option<&str> {
     match &node.value {
         Value::Scalar(text, _) => Some(text),
         _ => None,

@@ -10,6 +10,7 @@ pub(super) fn check(tree: &Node) -> Result<Json, Vec<Problem>> {
     let mut problems = Vec::new();
     let value = map(tree, "", &mut problems);
     super::alerts::check(tree, &mut problems);
+    super::actions::check(tree, &mut problems);
     if problems.is_empty() {
         return Ok(value);
     }

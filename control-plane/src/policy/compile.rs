@@ -202,6 +202,11 @@ impl Compiled {
         &self.content.identity.tenant_claim
     }
 
+    /// Whether what tenants write through the vector databases becomes documents of theirs.
+    pub fn harvests(&self) -> bool {
+        self.content.phrases.as_ref().is_some_and(|phrases| phrases.from_rag_writes)
+    }
+
     /// The surfaces.
     pub fn surfaces(&self) -> &[wire::Surface] {
         &self.content.surfaces
@@ -260,6 +265,9 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         return Err(CompileError("snapshot.max_age: must be from 30s to 7d".to_owned()));
     }
     let scan = &policy.leakage_detection.cross_tenant_output_scan;
+    if policy.leakage_detection.phrases.from_rag_writes && !policy.leakage_detection.phrases.enabled {
+        return Err(CompileError("leakage_detection.phrases.from_rag_writes: needs `enabled: true`".to_owned()));
+    }
     let content = wire::Content {
         identity: wire::Identity {
             header: policy.identity.header.clone(),
@@ -274,6 +282,8 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             action_on_detect: scan.action_on_detect,
             hold_back: scan.hold_back,
             evasion: scan.evasion,
+            echo: wire::Echo { literals: scan.echo, phrases: policy.leakage_detection.phrases.echo },
+            actions: super::actions::compile(&policy.leakage_detection.actions),
         },
         segments: Vec::new(),
         removed: Vec::new(),
@@ -282,6 +292,7 @@ pub fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
             wire_key: String::new(),
             severity: policy.leakage_detection.phrases.severity,
             action: policy.leakage_detection.phrases.action,
+            from_rag_writes: policy.leakage_detection.phrases.from_rag_writes,
             segments: Vec::new(),
             removed: Vec::new(),
         }),

@@ -4,6 +4,7 @@
 //! against the table and reports every error at once, `types` is what remains, `compile` turns that into what the
 //! filters get. A key that is accepted does something; one whose behaviour does not exist yet is refused by name.
 
+mod actions;
 mod alerts;
 mod check;
 mod compile;

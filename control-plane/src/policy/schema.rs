@@ -49,6 +49,14 @@ const fn later(path: &'static str, what: &'static str) -> Row {
 }
 
 const SEALS: Option<&str> = Some("roll-out modes");
+const ACTIONS: Kind =
+    Kind::Choice(&[("block_and_alert_security", None), ("redact_and_alert_security", None), ("alert_security", None)]);
+const ECHO: Kind = Kind::Choice(&[
+    ("block_and_alert_security", None),
+    ("redact_and_alert_security", None),
+    ("alert_security", None),
+    ("allow", None),
+]);
 const STRATEGIES: Kind = Kind::Choice(&[("namespace", None), ("separate_collection", None), ("separate_db", None)]);
 
 pub(super) const ROWS: &[Row] = &[
@@ -138,11 +146,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     key(
         "leakage_detection.cross_tenant_output_scan.action_on_detect",
-        Kind::Choice(&[
-            ("block_and_alert_security", None),
-            ("redact_and_alert_security", None),
-            ("alert_security", None),
-        ]),
+        ACTIONS,
         "block_and_alert_security",
         "Withhold the rest of the response, replace the span, or only alert.",
     ),
@@ -152,6 +156,32 @@ pub(super) const ROWS: &[Row] = &[
         "exact",
         "`exact`: not one byte of a match leaves. `word_start`: of a match glued to the end of a word up to three characters may leave before the rest is withheld; single tokens then seldom wait for the next.",
     ),
+    key(
+        "leakage_detection.actions",
+        Kind::Maps,
+        "",
+        "What matches do where it is not the same for all: of these rules the first that fits a match decides; without one `phrases.action` and `action_on_detect` do. Of matches that overlap the severest action holds.",
+    ),
+    must(
+        "leakage_detection.actions[].do",
+        ACTIONS,
+        "Withhold the rest of the response, replace the span, or only alert.",
+    ),
+    key(
+        "leakage_detection.actions[].when",
+        Kind::Map,
+        "",
+        "Which matches; what is left out, or the whole block, stands for all.",
+    ),
+    key("leakage_detection.actions[].when.class", Kind::Texts, "", "Of these classes: `literal`, `phrase`."),
+    key(
+        "leakage_detection.actions[].when.severity",
+        Kind::Texts,
+        "",
+        "Of these severities: `low`, `high`, `critical`. Canaries are literals of severity `critical`.",
+    ),
+    key("leakage_detection.actions[].when.surface", Kind::Texts, "", "In responses of these surfaces."),
+    key("leakage_detection.actions[].when.tenant", Kind::Texts, "", "In responses to these tenants, known yet or not."),
     key("leakage_detection.phrases", Kind::Map, "", "Phrases of the tenants' documents (`partywall document add`)."),
     key("leakage_detection.phrases.enabled", Kind::Bool(None), "true", "Whether responses are scanned for them."),
     key(
@@ -162,21 +192,33 @@ pub(super) const ROWS: &[Row] = &[
     ),
     key(
         "leakage_detection.phrases.action",
-        Kind::Choice(&[
-            ("block_and_alert_security", None),
-            ("redact_and_alert_security", None),
-            ("alert_security", None),
-        ]),
+        ACTIONS,
         "",
         "What a match does, where it is not what `action_on_detect` says.",
     ),
-    later("leakage_detection.phrases.from_rag_writes", "phrases of what tenants write through the vector databases"),
-    later("leakage_detection.phrases.echo", "phrases that the request itself held"),
+    key(
+        "leakage_detection.phrases.from_rag_writes",
+        Kind::Bool(None),
+        "false",
+        "Whether what tenants write into Chroma (`documents`) and Qdrant (texts of payloads) becomes documents of theirs; of the other databases nothing is read yet. See `docs/operations.md`.",
+    ),
+    key(
+        "leakage_detection.phrases.echo",
+        ECHO,
+        "block_and_alert_security",
+        "What a phrase does at most in a model's response to a request that held it whole. The default excuses nothing. Anything else also excuses what an application put into the prompt: see `docs/threat-model.md`.",
+    ),
     key(
         "leakage_detection.cross_tenant_output_scan.evasion",
         Kind::Choice(&[("strict", None), ("plain", None)]),
         "strict",
         "`strict`: literals are found in disguise, too (base64, base32, hex, percent-encoding, character references, rot13, reversed, spaced out, leetspeak, look-alikes, markup between letters). `plain`: only in clear.",
+    ),
+    key(
+        "leakage_detection.cross_tenant_output_scan.echo",
+        ECHO,
+        "block_and_alert_security",
+        "As `phrases.echo`, for literals; canaries, which are of severity `critical`, are never excused.",
     ),
     later("leakage_detection.context_validation", "context validation"),
     key("leakage_detection.statistical_monitoring", Kind::Map, "", "Whose results retrieval brings."),
@@ -444,7 +486,7 @@ pub(super) const ROWS: &[Row] = &[
         "alerts.webhooks[].kinds",
         Kind::Texts,
         "",
-        "Only these kinds: `canary_crossed`, `fingerprint_match`, `namespace_drift`, `namespace_mismatch`, `namespace_threshold`, `parity_gap`; without it all.",
+        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_drift`, `namespace_mismatch`, `namespace_threshold`, `parity_gap`; without it all.",
     ),
     key("alerts.log", Kind::Bool(None), "true", "Whether the control plane's log is told too, at level WARN."),
     key(

@@ -51,6 +51,8 @@ pub struct LeakageDetection {
     pub statistical_monitoring: Statistics,
     #[serde(default)]
     pub phrases: PhrasesPolicy,
+    #[serde(default)]
+    pub actions: Vec<super::actions::ActionPolicy>,
     pub isolation_audit: Option<AuditPolicy>,
 }
 
@@ -60,11 +62,19 @@ pub struct PhrasesPolicy {
     pub enabled: bool,
     pub severity: partywall_core::record::Severity,
     pub action: Option<partywall_core::snapshot::wire::OnDetect>,
+    pub echo: partywall_core::snapshot::wire::OnEcho,
+    pub from_rag_writes: bool,
 }
 
 impl Default for PhrasesPolicy {
     fn default() -> Self {
-        Self { enabled: true, severity: partywall_core::record::Severity::High, action: None }
+        Self {
+            enabled: true,
+            severity: partywall_core::record::Severity::High,
+            action: None,
+            echo: Default::default(),
+            from_rag_writes: false,
+        }
     }
 }
 
@@ -104,6 +114,7 @@ impl Default for LeakageDetection {
             cross_tenant_output_scan: OutputScan::default(),
             statistical_monitoring: Statistics::default(),
             phrases: PhrasesPolicy::default(),
+            actions: Vec::new(),
             isolation_audit: None,
         }
     }
@@ -125,6 +136,7 @@ pub struct OutputScan {
     pub action_on_detect: partywall_core::snapshot::wire::OnDetect,
     pub hold_back: partywall_core::snapshot::wire::HoldBack,
     pub evasion: partywall_core::snapshot::wire::Evasion,
+    pub echo: partywall_core::snapshot::wire::OnEcho,
 }
 
 impl Default for OutputScan {
@@ -136,6 +148,7 @@ impl Default for OutputScan {
             action_on_detect: OnDetect::Block,
             hold_back: HoldBack::Exact,
             evasion: Evasion::Strict,
+            echo: Default::default(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Remote;
 use crate::state::App;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use redis::RedisError;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,9 @@ pub fn start(app: &Arc<App>) {
                 std::thread::sleep(Duration::from_millis(200));
                 continue;
             }
-            match session(&app, remote, &instance, &mut pause) {
+            // A fault of the client must not end the following.
+            let run = AssertUnwindSafe(|| session(&app, remote, &instance, &mut pause));
+            match std::panic::catch_unwind(run).unwrap_or_else(|_| Err(anyhow!("its client failed"))) {
                 Ok(()) => {}
                 Err(error) => {
                     app.store_away(&error);

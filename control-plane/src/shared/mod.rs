@@ -1,16 +1,19 @@
 //! Fingerprints in a Redis that replicas of the control plane share.
 //!
-//! Three keys below a prefix: `meta` (where the store is), `fingerprints` (a hash: id to record) and `changes` (a stream with an
-//! entry for each revision). Each revision has a random *head*, and names the one that it follows. A writer says which head it has seen; if that is no
+//! Keys below a prefix: `meta` (where the store is), `fingerprints` (a hash: id to record), `rows` (a hash: which version of a document's
+//! hashes counts; the versions themselves are `row:…`) and `changes` (a stream with an entry for each revision). Each revision has a random *head*, and names the one that it follows. A writer says which head it has seen; if that is no
 //! longer the store's, nothing is written and it looks again. So nothing is lost, no id is given twice, and a store that went back, was emptied or belongs
 //! to somebody else is noticed instead of believed.
 
 pub mod follow;
+mod rows;
 mod wire;
 
+pub use rows::Staged;
+pub(crate) use wire::foreign;
 pub use wire::{Entry, Since, Whole};
 
-use crate::state::FingerprintRecord;
+use crate::state::{FingerprintRecord, Rows};
 use anyhow::{Context, Result, bail};
 use redis::{Client, Connection, ConnectionLike as _, IntoConnectionInfo as _, RedisError, Script};
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,10 @@ pub struct Delta {
     pub gone: Vec<u64>,
     /// The next id after it.
     pub next: u64,
+    /// Rows of documents and of common language that are new, or go.
+    pub rows: Rows,
+    /// The generation of the phrases' key after it.
+    pub generation: u64,
 }
 
 /// How a write ended.
@@ -58,12 +65,18 @@ pub enum Written {
     Stale,
     /// Somebody else has the lock: wait.
     Busy,
+    /// It belongs to control planes with another signing key: their hashes say nothing to us.
+    Foreign,
+    /// What was sent before has vanished meanwhile: send it again.
+    Lost,
 }
 
 /// The store, over the wire. One connection for writers, which come one after the other.
 pub struct Remote {
     client: Client,
     prefix: String,
+    /// Stands for the key of words, without telling it.
+    words: String,
     connection: Mutex<Option<Connection>>,
     commit: Script,
     decide: Script,
@@ -95,10 +108,16 @@ impl Remote {
         Ok(Self {
             client: Client::open(info).context("--redis")?,
             prefix: prefix.to_owned(),
+            words: String::new(),
             connection: Mutex::default(),
             commit: Script::new(include_str!("commit.lua")),
             decide: Script::new(include_str!("decide.lua")),
         })
+    }
+
+    /// Takes down what stands for the installation's key of words.
+    pub(crate) fn belongs_to(&mut self, words: String) {
+        self.words = words;
     }
 
     pub(crate) fn key(&self, name: &str) -> String {
@@ -142,13 +161,17 @@ impl Remote {
     ///
     /// # Errors
     /// When Redis is away or refuses. Then the change may still arrive, as a whole: whoever asks again loses nothing.
-    pub fn commit(&self, seen: Option<&Position>, delta: &Delta, token: &str) -> Result<Written> {
+    pub fn commit(&self, seen: Option<&Position>, delta: &Delta, token: &str, staged: &Staged) -> Result<Written> {
         let (name, head) = (random()?, random()?);
         // Ids that are new follow each other; in a new store they need not, but there nobody follows yet.
         let first = delta.put.iter().map(|(record, _)| record.id).min().unwrap_or(delta.next);
+        let (rows, parts) = staged.arguments(self, &delta.rows)?;
         let mut call = self.commit.prepare_invoke();
-        for key in ["meta", "fingerprints", "changes", "lock"] {
+        for key in ["meta", "fingerprints", "changes", "lock", "rows"] {
             call.key(self.key(key));
+        }
+        for key in parts {
+            call.key(key);
         }
         call.arg(seen.map_or("", |seen| &seen.head))
             .arg(&head)
@@ -158,6 +181,9 @@ impl Remote {
             .arg(first)
             .arg(KEPT);
         call.arg(delta.gone.len()).arg(&delta.gone);
+        let fields: Vec<&String> = delta.rows.keys().collect();
+        call.arg(delta.generation).arg(&self.words).arg(serde_json::to_string(&fields)?);
+        call.arg(fields.len()).arg(rows);
         for (record, _) in &delta.put {
             call.arg(record.id).arg(serde_json::to_string(record)?);
         }
@@ -165,7 +191,7 @@ impl Remote {
         wire::written(&answer, head)
     }
 
-    /// Puts an operator's decision into the store: `records`, or with `None` what is there.
+    /// Puts an operator's decision into the store: this whole, or what is there.
     ///
     /// # Errors
     /// When Redis is away or refuses.
@@ -174,17 +200,26 @@ impl Remote {
         seen: Option<&Position>,
         store: &str,
         revision: u64,
-        next: u64,
-        records: Option<&[FingerprintRecord]>,
+        whole: &Whole,
+        replace: bool,
     ) -> Result<Written> {
+        let mut staged = Staged::default();
+        let none = Rows::new();
+        let rows = if replace { &whole.rows } else { &none };
+        self.stage(rows, &mut staged)?;
+        let (pairs, parts) = staged.arguments(self, rows)?;
         let head = random()?;
         let mut call = self.decide.prepare_invoke();
-        for key in ["meta", "fingerprints", "changes"] {
+        for key in ["meta", "fingerprints", "changes", "rows"] {
             call.key(self.key(key));
         }
-        call.arg(seen.map_or("", |seen| &seen.head)).arg(&head).arg(store).arg(next).arg(revision);
-        call.arg(if records.is_some() { "replace" } else { "keep" });
-        for record in records.unwrap_or_default() {
+        for key in parts {
+            call.key(key);
+        }
+        call.arg(seen.map_or("", |seen| &seen.head)).arg(&head).arg(store).arg(whole.next).arg(revision);
+        call.arg(if replace { "replace" } else { "keep" });
+        call.arg(whole.generation).arg(&self.words).arg(rows.len()).arg(pairs);
+        for record in whole.records.iter().filter(|_| replace) {
             call.arg(record.id).arg(serde_json::to_string(record)?);
         }
         let answer: Vec<String> = self.with(|connection| Ok(call.invoke(connection)?))?;

@@ -1,7 +1,7 @@
 //! What the store says: where it is, what has changed since, and everything.
 
 use super::{Position, Remote, Written};
-use crate::state::FingerprintRecord;
+use crate::state::{FingerprintRecord, Rows, refused};
 use anyhow::{Context, Result, anyhow, bail};
 use redis::Connection;
 use std::collections::BTreeMap;
@@ -20,6 +20,10 @@ pub struct Entry {
     pub new: (u64, u64),
     /// Ids that went.
     pub gone: Vec<u64>,
+    /// Fields of rows that are new or went.
+    pub rows: Vec<String>,
+    /// The generation of the phrases' key after it.
+    pub generation: u64,
 }
 
 /// What has happened to the store since a position.
@@ -44,6 +48,10 @@ pub struct Whole {
     pub next: u64,
     /// All fingerprints.
     pub records: Vec<FingerprintRecord>,
+    /// All rows.
+    pub rows: Rows,
+    /// The generation of the phrases' key.
+    pub generation: u64,
 }
 
 pub(super) fn written(answer: &[String], head: String) -> Result<Written> {
@@ -53,6 +61,8 @@ pub(super) fn written(answer: &[String], head: String) -> Result<Written> {
         }
         ["stale"] => Written::Stale,
         ["busy"] => Written::Busy,
+        ["foreign"] => Written::Foreign,
+        ["lost"] => Written::Lost,
         _ => bail!("Redis answered a script with {answer:?}"),
     })
 }
@@ -64,23 +74,35 @@ struct Meta {
     count: u64,
     decided: u64,
     over: String,
+    rows: u64,
+    generation: u64,
+    /// Empty where nobody has said it yet.
+    words: String,
 }
 
-const FIELDS: [&str; 7] = ["store", "revision", "head", "next", "count", "decided", "over"];
-
-fn meta(fields: Vec<Option<String>>) -> Result<Option<Meta>> {
-    let mut fields = fields.into_iter();
-    let mut next = || fields.next().flatten();
-    let Some(store) = next() else { return Ok(None) };
-    let number = |field: Option<String>, name: &str| -> Result<u64> {
-        field.with_context(|| format!("its meta has no {name}"))?.parse().with_context(|| format!("its meta's {name}"))
+fn meta(mut fields: BTreeMap<String, String>) -> Result<Option<Meta>> {
+    let Some(store) = fields.remove("store") else { return Ok(None) };
+    let head = fields.remove("head").context("its meta has no head")?;
+    let (over, words) = (fields.remove("over").unwrap_or_default(), fields.remove("words").unwrap_or_default());
+    let number = |name: &str, missing: Option<u64>| -> Result<u64> {
+        match (fields.get(name), missing) {
+            (Some(text), _) => text.parse().with_context(|| format!("its meta's {name}")),
+            (None, Some(missing)) => Ok(missing),
+            (None, None) => bail!("its meta has no {name}"),
+        }
     };
-    let revision = number(next(), "revision")?;
-    let head = next().context("its meta has no head")?;
-    let (after, count) = (number(next(), "next")?, number(next(), "count")?);
-    let decided = next().map_or(Ok(0), |text| text.parse())?;
-    let over = next().unwrap_or_default();
-    Ok(Some(Meta { position: Position { store, revision, head }, next: after, count, decided, over }))
+    let revision = number("revision", None)?;
+    Ok(Some(Meta {
+        position: Position { store, revision, head },
+        next: number("next", None)?,
+        count: number("count", None)?,
+        decided: number("decided", Some(0))?,
+        over,
+        // Stores from before documents were shared have none of these.
+        rows: number("rows", Some(0))?,
+        generation: number("generation", Some(0))?,
+        words,
+    }))
 }
 
 /// An entry of a stream: its id, and fields and values in turn.
@@ -95,7 +117,11 @@ fn entry(store: &str, (id, fields): Raw) -> Result<Entry> {
     let mut take = |name: &str| named.remove(name).with_context(|| format!("the change {id} has no {name}"));
     let revision = id.split('-').next().unwrap_or_default().parse()?;
     let gone = take("gone")?;
+    let rows = take("rows").map_or(Ok(Vec::new()), |text| serde_json::from_str(&text))?;
+    let generation = take("generation").map_or(Ok(0), |text| text.parse())?;
     Ok(Entry {
+        rows,
+        generation,
         prev: take("prev")?,
         new: (take("from")?.parse()?, take("to")?.parse()?),
         position: Position { store: store.to_owned(), revision, head: take("head")? },
@@ -110,20 +136,29 @@ impl Remote {
     /// When Redis is away, or what it has cannot be read.
     pub fn since(&self, connection: &mut Connection, from: &Position) -> Result<Since> {
         let mut ask = redis::pipe();
-        ask.atomic().cmd("HMGET").arg(self.key("meta")).arg(&FIELDS);
+        ask.atomic().cmd("HGETALL").arg(self.key("meta"));
         ask.cmd("HLEN").arg(self.key("fingerprints"));
+        ask.cmd("HLEN").arg(self.key("rows"));
         ask.cmd("XRANGE")
             .arg(self.key("changes"))
             .arg(from.revision.saturating_add(1))
             .arg("+")
             .arg("COUNT")
             .arg(BATCH);
-        let (fields, held, entries): (Vec<Option<String>>, u64, Vec<Raw>) = ask.query(connection)?;
-        let Some(Meta { position: now, count, decided, over, .. }) = meta(fields)? else {
+        let (fields, held, documents, entries): (BTreeMap<String, String>, u64, u64, Vec<Raw>) =
+            ask.query(connection)?;
+        let Some(Meta { position: now, count, decided, over, rows, words, .. }) = meta(fields)? else {
             return Ok(Since::Diverged(format!("it is empty, and was at revision {}", from.revision)));
         };
         if held != count {
             return Ok(Since::Diverged(format!("it holds {held} fingerprints where it should hold {count}")));
+        }
+        if documents != rows {
+            let why = format!("it holds {documents} rows of hashes where it should hold {rows}");
+            return Ok(Since::Diverged(why));
+        }
+        if self.is_foreign(&words) {
+            return Ok(Since::Diverged(FOREIGN.to_owned()));
         }
         if decided > from.revision && (now.store == from.store || over == from.store) {
             return Ok(Since::Reload);
@@ -167,7 +202,10 @@ impl Remote {
     /// # Errors
     /// When Redis is away, or what it has cannot be read.
     pub fn whole(&self, connection: &mut Connection) -> Result<Whole> {
-        let (whole, count) = self.read(connection)?;
+        let (whole, count, words) = self.read(connection)?;
+        if self.is_foreign(&words) {
+            return Err(foreign());
+        }
         if count != whole.records.len() as u64 {
             bail!("the store holds {} fingerprints where it should hold {count}", whole.records.len());
         }
@@ -179,20 +217,31 @@ impl Remote {
     /// # Errors
     /// When Redis is away, or what it has cannot be read.
     pub fn contents(&self, connection: &mut Connection) -> Result<Whole> {
-        self.read(connection).map(|(whole, _)| whole)
+        self.read(connection).map(|(whole, ..)| whole)
     }
 
-    fn read(&self, connection: &mut Connection) -> Result<(Whole, u64)> {
+    /// Whether hashes were made under another key.
+    fn is_foreign(&self, words: &str) -> bool {
+        !words.is_empty() && words != self.words
+    }
+
+    fn read(&self, connection: &mut Connection) -> Result<(Whole, u64, String)> {
         let mut ask = redis::pipe();
-        ask.atomic().cmd("HMGET").arg(self.key("meta")).arg(&FIELDS);
+        ask.atomic().cmd("HGETALL").arg(self.key("meta"));
         ask.cmd("HVALS").arg(self.key("fingerprints"));
-        let (fields, texts): (Vec<Option<String>>, Vec<String>) = ask.query(connection)?;
+        ask.cmd("HGETALL").arg(self.key("rows"));
+        let (fields, texts, versions): (BTreeMap<String, String>, Vec<String>, BTreeMap<String, String>) =
+            ask.query(connection)?;
         let records: Vec<FingerprintRecord> = texts.iter().map(|text| record(text)).collect::<Result<_>>()?;
         let found = meta(fields)?;
         let count = found.as_ref().map_or(records.len() as u64, |meta| meta.count);
         let highest = records.iter().map(|record| record.id).max().unwrap_or(0);
         let next = found.as_ref().map_or(1, |meta| meta.next).max(highest.saturating_add(1));
-        Ok((Whole { position: found.map(|meta| meta.position), next, records }, count))
+        let (generation, words) =
+            found.as_ref().map_or((0, String::new()), |meta| (meta.generation, meta.words.clone()));
+        // Under another key they would say nothing.
+        let rows = if self.is_foreign(&words) { Rows::new() } else { self.all_rows(connection, versions)? };
+        Ok((Whole { position: found.map(|meta| meta.position), next, records, rows, generation }, count, words))
     }
 
     /// Waits for a change after a revision, for a while.
@@ -207,6 +256,13 @@ impl Remote {
         ask.query::<redis::Value>(connection)?;
         Ok(())
     }
+}
+
+const FOREIGN: &str = "it belongs to control planes with another signing key, whose hashes of documents mean nothing here: give all replicas one `--signing-key`";
+
+/// The refusal of a store that is not ours.
+pub(crate) fn foreign() -> anyhow::Error {
+    refused("fingerprint_store_foreign", format!("the fingerprint store cannot be used: {FOREIGN}"))
 }
 
 fn record(text: &str) -> Result<FingerprintRecord> {

@@ -2,6 +2,7 @@
 
 use super::{App, lock, now, parity};
 use partywall_core::record::{Decision, Outcome, Severity};
+use partywall_core::snapshot::wire::OnDetect;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ pub(super) const MAX_ALERTS: usize = 10_000;
 /// Every kind of alert.
 pub const KINDS: &[&str] = &[
     "canary_crossed",
+    "documents_lost",
     "fingerprint_match",
     "namespace_drift",
     "namespace_mismatch",
@@ -135,7 +137,21 @@ impl Alert {
                 _ => "withheld",
             };
             let what: BTreeSet<u64> = decision.hits.iter().map(|hit| hit.fingerprint).collect();
-            let ids: Vec<String> = what.iter().take(8).map(u64::to_string).collect();
+            // The severest first: they are why.
+            let mut each: Vec<(Option<OnDetect>, u64)> = Vec::new();
+            for id in &what {
+                let same = decision.hits.iter().filter(|hit| hit.fingerprint == *id);
+                each.push((same.map(|hit| hit.action).max().flatten(), *id));
+            }
+            each.sort_by_key(|(action, id)| (std::cmp::Reverse(*action), *id));
+            let mixed = each.windows(2).any(|two| matches!(two, [(a, _), (b, _)] if a != b));
+            let one = |(action, id): &(Option<OnDetect>, u64)| match action.filter(|_| mixed) {
+                None => id.to_string(),
+                Some(OnDetect::Block) => format!("{id} withheld"),
+                Some(OnDetect::Redact) => format!("{id} redacted"),
+                Some(OnDetect::Alert) => format!("{id} only told"),
+            };
+            let ids: Vec<String> = each.iter().take(8).map(one).collect();
             let rest = if what.len() > ids.len() { " and others" } else { "" };
             let summary = format!(
                 "a response of {place} to {whose} held another tenant's fingerprint ({}{rest}) and was {done}",

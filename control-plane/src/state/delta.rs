@@ -1,5 +1,6 @@
 //! How a change of the fingerprint set comes into the file and the memory, wherever the set is kept.
 
+use super::rows::{self, Before, Row, Rows};
 use super::{App, FingerprintRecord, Model, lock};
 use crate::shared::{Delta, Position, Whole};
 use crate::store::Write;
@@ -8,21 +9,28 @@ use partywall_core::scan::{self, Entry};
 use partywall_core::tenant::TenantId;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl Delta {
     /// Whether it changes anything.
     pub fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.gone.is_empty()
+        self.put.is_empty() && self.gone.is_empty() && self.rows.is_empty()
     }
 
-    fn write(&self, write: &Write) -> Result<()> {
+    fn write(&self, app: &App, model: &Model, write: &Write) -> Result<Before> {
+        if self.generation != model.generation {
+            write.set_meta("phrase_generation", &self.generation)?;
+        }
         write.put_numbered("fingerprint", self.put.iter().map(|(record, _)| (record.id, record)))?;
         write.remove_numbered("fingerprint", self.gone.iter().copied())?;
-        write.set_meta("next_fingerprint", &self.next)
+        write.set_meta("next_fingerprint", &self.next)?;
+        app.write_rows(&model.corpus, write, &self.rows)
     }
 
     /// What is new and what is gone, for the segments.
-    fn apply(&self, model: &mut Model) -> (Vec<u64>, Vec<u64>) {
+    fn apply(&self, model: &mut Model, before: &Before) -> (Vec<u64>, Vec<u64>) {
+        rows::apply(&mut model.corpus, &self.rows, before);
+        model.generation = self.generation;
         for id in &self.gone {
             model.forget(*id);
         }
@@ -33,11 +41,15 @@ impl Delta {
         (self.put.iter().map(|(record, _)| record.id).collect(), self.gone.clone())
     }
 
-    /// A set after this change of it.
-    pub(super) fn over(&self, records: Vec<FingerprintRecord>) -> Vec<FingerprintRecord> {
+    /// A whole after this change of it.
+    pub(super) fn over(&self, base: Whole) -> Whole {
         let gone: std::collections::HashSet<u64> = self.gone.iter().copied().collect();
-        let kept = records.into_iter().filter(|record| !gone.contains(&record.id));
-        kept.chain(self.put.iter().map(|(record, _)| record.clone())).collect()
+        let kept = base.records.into_iter().filter(|record| !gone.contains(&record.id));
+        let records = kept.chain(self.put.iter().map(|(record, _)| record.clone())).collect();
+        let mut rows = base.rows;
+        rows.extend(self.rows.clone());
+        rows.retain(|_, row| row.is_some());
+        Whole { records, rows, next: self.next, generation: self.generation, ..base }
     }
 }
 
@@ -48,7 +60,7 @@ pub(super) fn folded(record: &FingerprintRecord) -> Result<Vec<u8>> {
 }
 
 /// What must change in `base` so that it also holds `extra`: its literals, their owners, the higher severity.
-pub(super) fn union(base: &Whole, extra: &[FingerprintRecord]) -> Result<Delta> {
+pub(super) fn union(base: &Whole, extra: &Whole) -> Result<Delta> {
     let mut known: HashMap<Vec<u8>, FingerprintRecord> = HashMap::with_capacity(base.records.len());
     for record in &base.records {
         known.insert(folded(record)?, record.clone());
@@ -56,7 +68,9 @@ pub(super) fn union(base: &Whole, extra: &[FingerprintRecord]) -> Result<Delta> 
     // Where nothing is yet, ids may stay as they are.
     let renumber = !base.records.is_empty();
     let mut delta = Delta { next: base.next, ..Delta::default() };
-    for record in extra {
+    delta.rows = rows::union(&base.rows, &extra.rows)?;
+    delta.generation = base.generation.max(extra.generation);
+    for record in &extra.records {
         let folded = folded(record)?;
         let mut new = record.clone();
         if let Some(old) = known.get(&folded) {
@@ -92,6 +106,11 @@ fn weight(entry: &Entry) -> u128 {
 }
 
 impl Model {
+    /// A change that changes nothing.
+    pub(super) fn unchanged(&self) -> Delta {
+        Delta { next: self.next_fingerprint, generation: self.generation, ..Delta::default() }
+    }
+
     pub(super) fn keep(&mut self, record: &FingerprintRecord, folded: Vec<u8>) {
         let text = record.text.clone().unwrap_or_default();
         let entry = Entry { id: record.id, text, owners: record.owners.clone(), severity: record.severity };
@@ -123,40 +142,54 @@ impl App {
         let changed = self.change(
             |model, write| {
                 let (delta, result) = plan(model)?;
-                delta.write(write)?;
-                Ok((delta, result))
+                let before = delta.write(self, model, write)?;
+                Ok((delta, result, before))
             },
-            |model, (delta, _)| delta.apply(model),
+            |model, (delta, _, before)| delta.apply(model, before),
         );
-        changed.map(|(_, result)| result)
+        changed.map(|(_, result, _)| result)
     }
 
     /// Takes in what the shared store has accepted. The file keeps a copy, and where in the store's life it was taken.
     pub(super) fn take_in(&self, position: &Position, delta: &Delta) -> Result<()> {
         self.change(
-            |_, write| {
-                delta.write(write)?;
-                write.set_meta("shared", &Some(position))
+            |model, write| {
+                write.set_meta("shared", &Some(position))?;
+                delta.write(self, model, write)
             },
-            |model, ()| {
+            |model, before| {
                 model.shared = Some(position.clone());
-                delta.apply(model)
+                delta.apply(model, before)
             },
         )
+        .map(|_| ())
     }
 
     /// Takes in the whole of the shared store, in place of all that was here.
     pub(super) fn take_over(&self, whole: &Whole) -> Result<()> {
         let position = whole.position.as_ref().context("there is no store to take over")?;
         let folds = whole.records.iter().map(folded).collect::<Result<Vec<_>>>()?;
+        // Rows that are the same stay.
+        let here = self.rows()?;
+        let same = |field: &String, row: &Arc<Row>| {
+            here.get(field).and_then(Option::as_ref).is_some_and(|known| known.bytes == row.bytes)
+        };
+        let gone = here.keys().filter(|field| !whole.rows.contains_key(*field)).map(|field| (field.clone(), None));
+        let new = whole.rows.iter().filter(|(field, row)| row.as_ref().is_some_and(|row| !same(field, row)));
+        let rows: Rows = gone.chain(new.map(|(field, row)| (field.clone(), row.clone()))).collect();
         self.change(
             |model, write| {
+                write.set_meta("phrase_generation", &whole.generation)?;
+                let before = self.write_rows(&model.corpus, write, &rows)?;
                 write.remove_numbered("fingerprint", model.fingerprints.keys().copied())?;
                 write.put_numbered("fingerprint", whole.records.iter().map(|record| (record.id, record)))?;
                 write.set_meta("next_fingerprint", &whole.next)?;
-                write.set_meta("shared", &Some(position))
+                write.set_meta("shared", &Some(position))?;
+                Ok(before)
             },
-            |model, ()| {
+            |model, before| {
+                rows::apply(&mut model.corpus, &rows, before);
+                model.generation = whole.generation;
                 model.fingerprints.clear();
                 model.sum = 0;
                 model.by_text.clear();
@@ -170,14 +203,18 @@ impl App {
                 (vec![], vec![])
             },
         )
+        .map(|_| ())
     }
 
     /// The set as it is here.
-    pub(super) fn held(&self) -> Whole {
-        self.read(|model| Whole {
+    pub(super) fn held(&self) -> Result<Whole> {
+        let rows = self.rows()?;
+        Ok(self.read(|model| Whole {
+            rows,
+            generation: model.generation,
             position: model.shared.clone(),
             next: model.next_fingerprint,
             records: model.fingerprints.values().map(|entry| self.record(model, entry)).collect(),
-        })
+        }))
     }
 }

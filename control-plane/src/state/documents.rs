@@ -1,25 +1,23 @@
 //! Documents of tenants: read once, kept as hashes, never as text.
 
+use super::rows::{self, Row, Rows};
 use super::{App, Event, now, refused};
-use crate::corpus::{Corpus, Document};
-use crate::phrase_segments::PhraseSegments;
-use anyhow::{Context, Result};
-use partywall_core::phrase::{Chosen, Key, Phrase, Selector, WordKey};
+use crate::corpus::Document;
+use crate::shared::Delta;
+use anyhow::{Result, anyhow};
+use partywall_core::phrase::{Key, Selector, WordKey};
 use partywall_core::record::{Class, Hit};
 use partywall_core::snapshot::SecretKey;
-use partywall_core::tenant::TenantId;
+use partywall_core::tenant::{TenantId, TenantStatus};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::PoisonError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use utoipa::ToSchema;
 
-/// The kinds of rows in the store.
-const DOCUMENT: &str = "document";
-const COMMON: &str = "common";
 /// The most phrases of all tenants.
-const MAX_PHRASES: u64 = 4_000_000;
-/// The first byte of a row: its format.
-const FORMAT: u8 = 1;
+pub(super) const MAX_PHRASES: u64 = 4_000_000;
 
 /// A document as the API shows it: counts, never text.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -73,6 +71,11 @@ pub(super) fn word_key(key: &SecretKey) -> Key {
     cut(key.derive(b"partywall phrase word key v1"))
 }
 
+/// What stands for the key of words: replicas must have the same, or their hashes would not meet.
+pub(super) fn word_check(key: &SecretKey) -> String {
+    hex::encode(cut(key.derive(b"partywall phrase word key check v1")))
+}
+
 /// The key of a generation of segments.
 pub(super) fn wire_key(key: &SecretKey, generation: u64) -> Key {
     cut(key.derive(format!("partywall phrase wire key v1 {generation}").as_bytes()))
@@ -84,64 +87,7 @@ fn cut(long: [u8; 32]) -> Key {
     key
 }
 
-/// A row: format, three counts, then how many runs and phrases, then these.
-fn pack(document: &Document, chosen: &Chosen) -> Result<Vec<u8>> {
-    let mut row = Vec::with_capacity(33 + chosen.runs.len() * 8 + chosen.phrases.len() * Phrase::PACKED);
-    row.push(FORMAT);
-    for number in [document.created_at, document.bytes, document.words] {
-        row.extend_from_slice(&number.to_le_bytes());
-    }
-    row.extend_from_slice(&u32::try_from(chosen.runs.len())?.to_le_bytes());
-    row.extend_from_slice(&u32::try_from(chosen.phrases.len())?.to_le_bytes());
-    for id in &chosen.runs {
-        row.extend_from_slice(&id.to_le_bytes());
-    }
-    for phrase in &chosen.phrases {
-        phrase.pack(&mut row);
-    }
-    Ok(row)
-}
-
-fn unpack(row: &[u8]) -> Option<(Document, Chosen)> {
-    let (numbers, rest) = row.strip_prefix(&[FORMAT])?.split_at_checked(24)?;
-    let mut numbers = longs(numbers);
-    let (created_at, bytes, words) = (numbers.next()?, numbers.next()?, numbers.next()?);
-    let (runs, rest) = rest.split_first_chunk::<4>()?;
-    let (phrases, rest) = rest.split_first_chunk::<4>()?;
-    let (runs, packed) = rest.split_at_checked(u32::from_le_bytes(*runs) as usize * 8)?;
-    let count = u32::from_le_bytes(*phrases);
-    let phrases: Vec<Phrase> = packed.chunks_exact(Phrase::PACKED).map(Phrase::unpack).collect::<Option<_>>()?;
-    let document = Document { bytes, words, created_at, phrases: u64::from(count) };
-    (phrases.len() == count as usize).then(|| (document, Chosen { phrases, runs: longs(runs).collect(), words }))
-}
-
-fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
-}
-
 impl App {
-    /// Reads all documents back at the start.
-    pub(super) fn load_corpus(store: &crate::store::Store) -> Result<Corpus> {
-        let mut corpus = Corpus::default();
-        store.each_bytes(COMMON, |_, row| {
-            corpus.add_common(&longs(row).collect::<Vec<_>>());
-            Ok(())
-        })?;
-        store.each_bytes(DOCUMENT, |name, row| {
-            let (tenant, document) = name.split_once('/').context("a document without a tenant")?;
-            let tenant = TenantId::parse(tenant).ok().context("a document of no tenant")?;
-            let (record, chosen) = unpack(row).with_context(|| format!("document {name}: not a row of ours"))?;
-            corpus.add(&tenant, document, record, &chosen);
-            Ok(())
-        })?;
-        Ok(corpus)
-    }
-
-    fn row(&self, tenant: &TenantId, name: &str) -> Result<Option<Chosen>> {
-        let row = self.store.bytes(DOCUMENT, &format!("{tenant}/{name}"))?;
-        row.map(|row| unpack(&row).map(|(_, chosen)| chosen).context("a document that cannot be read")).transpose()
-    }
-
     /// Takes documents of a tenant in, in the place of those of the same name. All or none; what is kept are hashes.
     ///
     /// # Errors
@@ -153,58 +99,56 @@ impl App {
             }
         }
         let documents: BTreeMap<String, String> = documents.into_iter().collect();
-        let read = self.choose(tenant, documents);
-        let new: u64 = read.iter().map(|(_, document, _)| document.phrases).sum();
-        self.change(
-            |model, write| {
-                if !model.tenants.contains_key(tenant) {
+        let (rows, records) = self.choose(tenant, documents)?;
+        let new: u64 = records.iter().map(|record| record.phrases).sum();
+        self.change_fingerprints(|model| {
+            match model.tenants.get(tenant).map(|tenant| tenant.status) {
+                None => {
                     return Err(refused("tenant_unknown", format!("there is no tenant {tenant}: onboard it first")));
                 }
-                if model.corpus.in_force() + new > MAX_PHRASES {
-                    return Err(refused(
-                        "too_many_phrases",
-                        format!("more than {MAX_PHRASES} phrases: remove documents"),
-                    ));
+                Some(TenantStatus::Offboarding) => {
+                    return Err(refused("tenant_offboarding", format!("{tenant} is being offboarded")));
                 }
-                let mut old = Vec::new();
-                for (name, document, chosen) in &read {
-                    old.push(self.row(tenant, name)?);
-                    write.put_bytes(DOCUMENT, &format!("{tenant}/{name}"), &pack(document, chosen)?)?;
-                }
-                Ok(old)
-            },
-            |model, old| {
-                for ((name, document, chosen), old) in read.iter().zip(old) {
-                    if let Some(old) = old {
-                        model.corpus.remove(tenant, name, old);
-                    }
-                    model.corpus.add(tenant, name, document.clone(), chosen);
-                }
-                (vec![], vec![])
-            },
-        )?;
-        Ok(read.iter().map(|(name, document, _)| DocumentRecord::of(name, document)).collect())
+                Some(_) => {}
+            }
+            if model.corpus.in_force() + new > MAX_PHRASES {
+                let why = format!("more than {MAX_PHRASES} phrases: remove documents");
+                return Err(refused("too_many_phrases", why));
+            }
+            Ok((Delta { rows: rows.clone(), ..model.unchanged() }, ()))
+        })?;
+        Ok(records)
     }
 
     /// Reads texts on all cores.
-    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Vec<(String, Document, Chosen)> {
+    fn choose(&self, tenant: &TenantId, documents: BTreeMap<String, String>) -> Result<(Rows, Vec<DocumentRecord>)> {
         let selector = Selector::new(WordKey::new(&word_key(&self.key)));
         let created_at = now();
         let documents: Vec<(String, String)> = documents.into_iter().collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = documents.len().div_ceil(threads).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(documents.len());
+        let next = AtomicUsize::new(0);
         self.read(|model| {
-            let read = |(name, text): &(String, String)| {
+            let read = |(name, text): &(String, String)| -> Result<(String, Row, DocumentRecord)> {
                 let chosen = selector.choose(text, |id| model.corpus.taken(id, tenant));
                 let (bytes, phrases) = (text.len() as u64, chosen.phrases.len() as u64);
-                (name.clone(), Document { bytes, words: chosen.words, created_at, phrases }, chosen)
+                let document = Document { bytes, words: chosen.words, created_at, phrases };
+                let record = DocumentRecord::of(name, &document);
+                Ok((rows::field(tenant, name), Row::document(tenant, name, document, &chosen)?, record))
+            };
+            let work = || -> Result<Vec<_>> {
+                let mut done = Vec::new();
+                while let Some(document) = documents.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    done.push(read(document)?);
+                }
+                Ok(done)
             };
             std::thread::scope(|scope| {
-                let parts: Vec<_> = documents
-                    .chunks(share)
-                    .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-                    .collect();
-                parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+                let parts: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+                let mut all = work()?;
+                for part in parts {
+                    all.extend(part.join().map_err(|_| anyhow!("a reader of documents failed"))??);
+                }
+                Ok(all.into_iter().map(|(field, row, record)| ((field, Some(Arc::new(row))), record)).unzip())
             })
         })
     }
@@ -214,33 +158,17 @@ impl App {
     /// # Errors
     /// When there is none of that name, or the store fails.
     pub fn remove_documents(&self, tenant: &TenantId, name: Option<&str>) -> Result<u64> {
-        let names: Vec<String> = self.read(|model| match name {
-            Some(name) => model.corpus.document(tenant, name).map(|_| name.to_owned()).into_iter().collect(),
-            None => model.corpus.documents(tenant).map(|(name, _)| name.to_owned()).collect(),
-        });
-        if names.is_empty() {
-            return match name {
-                Some(name) => Err(refused("not_found", format!("{tenant} has no document {name:?}"))),
-                None => Ok(0),
+        self.change_fingerprints(|model| {
+            let names: Vec<&str> = match name {
+                Some(name) if model.corpus.document(tenant, name).is_none() => {
+                    return Err(refused("not_found", format!("{tenant} has no document {name:?}")));
+                }
+                Some(name) => vec![name],
+                None => model.corpus.documents(tenant).map(|(name, _)| name).collect(),
             };
-        }
-        self.change(
-            |_, write| {
-                let mut old = Vec::new();
-                for name in &names {
-                    old.push(self.row(tenant, name)?.unwrap_or_default());
-                    write.remove(DOCUMENT, &format!("{tenant}/{name}"))?;
-                }
-                Ok(old)
-            },
-            |model, old| {
-                for (name, old) in names.iter().zip(old) {
-                    model.corpus.remove(tenant, name, old);
-                }
-                (vec![], vec![])
-            },
-        )?;
-        Ok(names.len() as u64)
+            let rows: Rows = names.iter().map(|name| (rows::field(tenant, name), None)).collect();
+            Ok((Delta { rows, ..model.unchanged() }, names.len() as u64))
+        })
     }
 
     /// A text of common language: nothing in it is a phrase of anybody. Without a text, there is none any more.
@@ -249,30 +177,25 @@ impl App {
     /// When the store fails.
     pub fn set_common(&self, text: Option<&str>) -> Result<usize> {
         let selector = Selector::new(WordKey::new(&word_key(&self.key)));
-        let runs: Vec<u64> = text.map(|text| selector.runs(text)).unwrap_or_default();
-        let mut next = 0usize;
-        let mut names = Vec::new();
-        self.store.each_bytes(COMMON, |name, _| {
-            next += 1;
-            names.push(name.to_owned());
-            Ok(())
+        let row = text.map(|text| Arc::new(Row::common(selector.runs(text))));
+        self.change_fingerprints(|model| {
+            let rows: Rows = match &row {
+                // Named by what it says: the same text is there once.
+                Some(row) => {
+                    let name = hex::encode(Sha256::digest(&row.bytes));
+                    [(format!("{}/{name}", rows::COMMON), Some(Arc::clone(row)))].into()
+                }
+                None => {
+                    let mut names = Rows::new();
+                    self.store.each_bytes(rows::COMMON, |name, _| {
+                        names.insert(format!("{}/{name}", rows::COMMON), None);
+                        Ok(())
+                    })?;
+                    names
+                }
+            };
+            Ok((Delta { rows, ..model.unchanged() }, ()))
         })?;
-        self.change(
-            |_, write| match text {
-                Some(_) => {
-                    let row: Vec<u8> = runs.iter().flat_map(|id| id.to_le_bytes()).collect();
-                    write.put_bytes(COMMON, &format!("{next:08}-{}", now()), &row)
-                }
-                None => names.iter().try_for_each(|name| write.remove(COMMON, name)),
-            },
-            |model, ()| {
-                match text {
-                    Some(_) => model.corpus.add_common(&runs),
-                    None => model.corpus.clear_common(),
-                }
-                (vec![], vec![])
-            },
-        )?;
         Ok(self.read(|model| model.corpus.common()))
     }
 
@@ -281,29 +204,10 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn rotate_phrase_key(&self) -> Result<u64> {
-        let generation = self.store.meta::<u64>("phrase_generation")?.unwrap_or(0) + 1;
-        {
-            let _writer = super::lock(&self.writer);
-            let write = self.store.write()?;
-            write.set_meta("phrase_generation", &generation)?;
-            write.commit()?;
-            let mut next = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let rotated = next.rotate(wire_key(&self.key, generation), &self.model().corpus);
-            rotated.map_err(|_| refused("too_many_phrases", "too many phrases for one segment"))?;
-            *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
-        }
-        // Published with the next revision.
-        self.change(|_, _| Ok(()), |_, ()| (vec![], vec![]))?;
-        Ok(generation)
-    }
-
-    /// The phrases of the corpus changed: so do the segments.
-    pub(super) fn follow_corpus(&self, changes: &crate::corpus::Changes) -> Result<()> {
-        let mut next: PhraseSegments = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let changed = next.change(&self.model().corpus, changes);
-        changed.map_err(|_| refused("too_many_phrases", "too many phrases for one segment"))?;
-        *self.phrases.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
+        self.change_fingerprints(|model| {
+            let generation = model.generation + 1;
+            Ok((Delta { generation, ..model.unchanged() }, generation))
+        })
     }
 
     /// Which fingerprints a request's response held, whose they are and where they come from; never their text.

@@ -58,7 +58,7 @@ impl App {
                 results.push((record.clone(), true));
                 new.insert(record.id, (record, folded));
             }
-            Ok((Delta { put: new.into_values().collect(), gone, next }, results))
+            Ok((Delta { put: new.into_values().collect(), gone, next, ..model.unchanged() }, results))
         })
     }
 
@@ -71,7 +71,7 @@ impl App {
             if !model.fingerprints.contains_key(&id) {
                 return Err(refused("not_found", format!("there is no fingerprint {id}")));
             }
-            Ok((Delta { put: Vec::new(), gone: vec![id], next: model.next_fingerprint }, ()))
+            Ok((Delta { gone: vec![id], ..model.unchanged() }, ()))
         })
     }
 
@@ -88,7 +88,7 @@ impl App {
         self.change_fingerprints(|model| {
             let owned: Vec<&Entry> = model.fingerprints.values().filter(|e| e.owners.contains(tenant)).collect();
             let gone: Vec<u64> = owned.iter().map(|entry| entry.id).collect();
-            let mut delta = Delta { put: Vec::new(), gone, next: model.next_fingerprint };
+            let mut delta = Delta { gone, ..model.unchanged() };
             // With other owners it is another entry: segments never change.
             for entry in owned.into_iter().filter(|entry| entry.owners.len() > 1) {
                 let owners = entry.owners.iter().filter(|owner| *owner != tenant).cloned().collect();

@@ -81,8 +81,10 @@ impl App {
 
     /// All sidecars.
     pub fn sidecars(&self) -> Vec<Sidecar> {
+        // While phrases wait to be published, nobody has them.
+        let settled = self.settled();
         let current = self.published.borrow().revision;
-        let with = |sidecar: &Sidecar| Sidecar { converged: sidecar.revision == current, ..sidecar.clone() };
+        let with = |sidecar: &Sidecar| Sidecar { converged: settled && sidecar.revision == current, ..sidecar.clone() };
         lock(&self.sidecars).values().map(with).collect()
     }
 

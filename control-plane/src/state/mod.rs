@@ -4,12 +4,14 @@
 mod access;
 mod alerts;
 mod audits;
+mod behind;
 mod delta;
 mod desk;
 mod documents;
 mod drift;
 mod fingerprints;
 mod fleet;
+mod harvest;
 mod health;
 mod offboarding;
 mod outbox;
@@ -17,6 +19,7 @@ mod parity;
 mod policies;
 mod records;
 mod revisions;
+mod rows;
 mod sharing;
 mod statistics;
 mod tenants;
@@ -27,9 +30,10 @@ pub use health::StoreStatus;
 pub use offboarding::{Adoption, Offboarding, PlaceReceipt, Receipt, SignedReceipt, Step, StepStatus, Unsearched};
 pub use outbox::{Delivery, KEPT_MS, Message, Outcome, Reason, Standing, delivery_id};
 pub use records::{Event, FingerprintRecord, PolicyRecord, Published, Sidecar, TenantRecord};
+pub use rows::{Row, Rows};
 pub use statistics::{Distribution, Hour};
 
-use crate::corpus::{Changes, Corpus};
+use crate::corpus::Corpus;
 use crate::jwks::Cached;
 use crate::phrase_segments::PhraseSegments;
 use crate::policy::{Compiled, Former};
@@ -58,6 +62,8 @@ pub struct Model {
     by_text: HashMap<Vec<u8>, u64>,
     next_fingerprint: u64,
     pub(crate) corpus: Corpus,
+    /// Of the key of phrases.
+    generation: u64,
     /// Stands for the whole set.
     sum: u128,
     /// Where in the shared store's life the fingerprints are from; `None` when they are our own.
@@ -98,6 +104,7 @@ pub struct App {
     tokens: RwLock<BTreeMap<String, TokenRecord>>,
     segments: RwLock<Segments>,
     phrases: RwLock<PhraseSegments>,
+    behind: behind::Behind,
     published: watch::Sender<Published>,
     sidecars: Mutex<BTreeMap<String, Sidecar>>,
     /// Filters that were heard of before this start, and not since: they may serve what they had then.
@@ -163,6 +170,10 @@ impl App {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let key = crate::server::signing_key(directory, key)?;
         let store = Store::open(directory)?;
+        let remote = remote.map(|mut remote| {
+            remote.belongs_to(documents::word_check(&key));
+            remote
+        });
         let mut model = Model {
             tenants: store
                 .named::<TenantRecord>("tenant")?
@@ -178,6 +189,7 @@ impl App {
             revision: store.meta("revision")?.unwrap_or(0),
             next_fingerprint: store.meta("next_fingerprint")?.unwrap_or(1),
             corpus: Self::load_corpus(&store)?,
+            generation: store.meta::<u64>("phrase_generation")?.unwrap_or(0),
             shared: store.meta::<Option<Position>>("shared")?.flatten(),
             ..Model::default()
         };
@@ -194,8 +206,7 @@ impl App {
             model.shared = None;
         }
         let segments = Segments::build(&model.fingerprints)?;
-        let generation = store.meta::<u64>("phrase_generation")?.unwrap_or(0);
-        let phrases = PhraseSegments::new(documents::wire_key(&key, generation));
+        let phrases = PhraseSegments::new(documents::wire_key(&key, model.generation));
         let changes = model.corpus.changes();
         let (published, _) =
             watch::channel(Published { revision: 0, max_age_s: 300, tag: String::new(), content: None });
@@ -223,6 +234,7 @@ impl App {
             tokens: RwLock::new(tokens),
             segments: RwLock::new(segments),
             phrases: RwLock::new(phrases),
+            behind: behind::Behind::default(),
             published,
             sidecars: Mutex::default(),
             unheard: Mutex::new(unheard),
@@ -274,11 +286,13 @@ impl App {
             let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
             model.revision = revision;
             let (added, gone) = apply(&mut model, &result);
-            (added, gone, std::mem::take(&mut model.rebuild), model.corpus.changes())
+            let changed = model.corpus.changes();
+            (added, gone, std::mem::take(&mut model.rebuild), self.leave_behind(changed))
         };
-        if phrases != Changes::default() {
+        if !phrases.is_empty() {
             self.follow_corpus(&phrases)?;
         }
+        self.follow_generation()?;
         if rebuild {
             let current = self.segments.read().unwrap_or_else(PoisonError::into_inner).clone();
             let next = current.rebuild(&self.model().fingerprints)?;
@@ -319,7 +333,7 @@ impl App {
         let shared = model.shared.as_ref().filter(|_| compiled.redis);
         // Stands for all fingerprints of both classes, and the key under which phrases travel.
         let phrases = self.phrases.read().unwrap_or_else(PoisonError::into_inner);
-        let set = model.sum.wrapping_add(model.corpus.sum()) ^ u128::from_le_bytes(*phrases.key());
+        let set = model.sum.wrapping_add(phrases.sum()) ^ u128::from_le_bytes(*phrases.key());
         let tag = revisions::tag(&content, compiled.max_age_s, set, shared);
         (content.segments, content.removed) = self.segments.read().unwrap_or_else(PoisonError::into_inner).manifest();
         if let Some(travel) = &mut content.phrases {

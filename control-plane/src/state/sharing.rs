@@ -7,9 +7,10 @@
 use super::delta::union;
 use super::health::{DIVERGED, describe};
 use super::{App, Model, lock, refused};
-use crate::shared::{Delta, Position, Remote, Since, Whole, Written, random};
+use crate::shared::{Delta, Position, Remote, Since, Staged, Whole, Written, foreign, random};
 use anyhow::{Context as _, Result};
 use redis::Connection;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How long a writer tries against others before it gives up.
@@ -93,6 +94,7 @@ impl App {
         let start = Instant::now();
         let mut lost = 0;
         let mut asked = false;
+        let mut staged = Staged::default();
         loop {
             if start.elapsed() > PATIENCE {
                 return self.told(Err(anyhow::anyhow!("other replicas write all the time")));
@@ -102,7 +104,8 @@ impl App {
                 return Err(unavailable("this replica has no copy of the store yet"));
             };
             // Before saying that there is nothing to do, or that it cannot be done, it must be known that this is true.
-            let idle = planned.as_ref().map_or(true, |(delta, _)| delta.is_empty());
+            let generation = self.read(|model| model.generation);
+            let idle = planned.as_ref().map_or(true, |(delta, _)| delta.is_empty() && delta.generation == generation);
             if idle && !asked {
                 asked = !self.told(remote.with(|connection| self.catch_up(remote, connection)))?;
                 continue;
@@ -112,13 +115,16 @@ impl App {
                 return Ok(result);
             }
             self.writable()?;
-            match self.told(remote.commit(Some(&seen), &delta, token))? {
+            self.told(remote.stage(&delta.rows, &mut staged))?;
+            match self.told(remote.commit(Some(&seen), &delta, token, &staged))? {
                 Written::Done(position) => {
                     lock(&self.health).takes();
                     self.take_in(&position, &delta)?;
                     return Ok(result);
                 }
                 Written::Busy => std::thread::sleep(Duration::from_millis(7)),
+                Written::Lost => staged = Staged::default(),
+                Written::Foreign => return Err(foreign()),
                 Written::Stale => {
                     lost += 1;
                     asked = false;
@@ -160,12 +166,16 @@ impl App {
                 Since::Changes(entries) => {
                     let Some(last) = entries.last() else { return Ok(changed) };
                     let brought = remote.brought(connection, &entries)?;
+                    let fields: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.rows).collect();
+                    let fields: Vec<String> = fields.into_iter().cloned().collect();
                     let put = brought.into_iter().map(|record| Ok((super::delta::folded(&record)?, record)));
                     let put = put.map(|pair| pair.map(|(folded, record)| (record, folded)));
                     let delta = Delta {
                         put: put.collect::<Result<_>>()?,
                         gone: entries.iter().flat_map(|entry| entry.gone.iter().copied()).collect(),
                         next: last.new.1,
+                        rows: remote.rows(connection, &fields)?,
+                        generation: last.generation,
                     };
                     self.take_in(&last.position, &delta)?;
                 }
@@ -200,24 +210,30 @@ impl App {
 
     /// Brings what is here into the store, which others may use already, and takes the store over. Needs `sharing`.
     pub(super) fn join(&self, remote: &Remote) -> Result<()> {
-        let mine = self.held();
+        let mine = self.held()?;
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             let whole = remote.with(|connection| remote.whole(connection))?;
-            let mut delta = union(&whole, &mine.records)?;
+            let mut delta = union(&whole, &mine)?;
             // An id that was in use here means something to the filters still.
             delta.next = delta.next.max(mine.next);
             let written = match &whole.position {
-                Some(position) if delta.is_empty() => Written::Done(position.clone()),
-                position => remote.commit(position.as_ref(), &delta, &random()?)?,
+                Some(position) if delta.is_empty() && delta.generation == whole.generation => {
+                    Written::Done(position.clone())
+                }
+                position => {
+                    let mut staged = Staged::default();
+                    remote.stage(&delta.rows, &mut staged)?;
+                    remote.commit(position.as_ref(), &delta, &random()?, &staged)?
+                }
             };
             match written {
                 Written::Done(position) => {
                     lock(&self.health).follows();
-                    let records = delta.over(whole.records);
-                    return self.take_over(&Whole { position: Some(position), next: delta.next, records });
+                    return self.take_over(&Whole { position: Some(position), ..delta.over(whole) });
                 }
-                Written::Stale | Written::Busy => std::thread::sleep(Duration::from_millis(20)),
+                Written::Foreign => return Err(foreign()),
+                Written::Stale | Written::Busy | Written::Lost => std::thread::sleep(Duration::from_millis(20)),
             }
         }
         anyhow::bail!("other replicas write all the time")
@@ -254,30 +270,30 @@ impl App {
             self.told(caught)?;
             return Err(refused("fingerprint_store_in_order", "the store is in order: there is nothing to decide"));
         }
-        let here = self.held();
+        let here = self.held()?;
         let name = here.position.as_ref().map_or_else(random, |position| Ok(position.store.clone()))?;
         for _ in 0..20 {
             let there = self.told(remote.with(|connection| remote.contents(connection)))?;
             let revision = |whole: &Whole| whole.position.as_ref().map_or(0, |position| position.revision);
             let revision = revision(&here).max(revision(&there)).saturating_add(1);
-            let mut next = here.next.max(there.next);
-            let records = if restore {
+            let seen = there.position.clone();
+            let next = here.next.max(there.next);
+            let whole = if restore {
                 let base = Whole { next, ..here.clone() };
-                let delta = union(&base, &there.records)?;
-                next = delta.next;
-                delta.over(base.records)
+                union(&base, &there)?.over(base)
             } else {
-                there.records
+                // A key that was in use here stays behind.
+                Whole { next, generation: here.generation.max(there.generation), ..there }
             };
-            let written = remote.decide(there.position.as_ref(), &name, revision, next, restore.then_some(&records));
+            let written = remote.decide(seen.as_ref(), &name, revision, &whole, restore);
             if let Written::Done(position) = self.told(written)? {
                 tracing::warn!(
                     revision,
                     restore,
-                    fingerprints = records.len(),
+                    fingerprints = whole.records.len(),
                     "an operator decided what the store holds"
                 );
-                self.take_over(&Whole { position: Some(position), next, records })?;
+                self.take_over(&Whole { position: Some(position), ..whole })?;
                 lock(&self.health).follows();
                 return Ok(());
             }

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod tenant;
 
+pub mod harvest;
 pub mod identity;
 pub mod json;
 pub mod phrase;

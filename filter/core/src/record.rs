@@ -3,6 +3,7 @@
 //! A record never holds a token, a body or matched text: only ids, codes, counts and offsets.
 
 use crate::error::Code;
+use crate::snapshot::wire::OnDetect;
 use serde::{Deserialize, Serialize};
 
 /// What the filter posts to `/v1/events`.
@@ -119,6 +120,12 @@ pub struct Hit {
     pub severity: Severity,
     /// Where the match began, in bytes of the response.
     pub offset: u64,
+    /// What was done about it; older records do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<OnDetect>,
+    /// Whether the request itself held it, and the policy excuses that in part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
 }
 
 /// A kind of fingerprint.

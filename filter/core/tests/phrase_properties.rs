@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use partywall_core::error::{Code, Shape};
 use partywall_core::phrase::{self, Loader, PhraseSet, Selector, WINDOW, WORDS, WireKey, WordKey};
 use partywall_core::record::{Class, Severity};
-use partywall_core::scan::{self, Entry, FingerprintSet, Media, ScanConfig, Scanner};
+use partywall_core::scan::{self, Actions, Entry, FingerprintSet, Media, ScanConfig, Scanner};
 use partywall_core::snapshot::wire::{HoldBack, Limits, OnDetect, Phrases, Segment};
 use partywall_core::tenant::TenantId;
 use proptest::prelude::*;
@@ -58,6 +58,7 @@ fn set(documents: &[(&str, &str)], action: Option<OnDetect>, removed: &[u64]) ->
         wire_key: STANDARD.encode(WIRE_KEY),
         severity: Severity::High,
         action,
+        from_rag_writes: false,
         segments: vec![],
         removed: removed.iter().map(|id| wire.id(*id)).collect(),
     };
@@ -72,7 +73,7 @@ fn literals(texts: &[&str]) -> Vec<Rc<scan::LoadedSegment>> {
         id: id as u64 + 1,
         text: (*text).to_owned(),
         owners: vec![tenant("beta")],
-        severity: Severity::High,
+        severity: [Severity::Low, Severity::High, Severity::Critical][id % 3],
     };
     let entries: Vec<Entry> = texts.iter().enumerate().map(entry).collect();
     let blob = scan::compile(&entries).unwrap();
@@ -103,6 +104,7 @@ struct Run {
     out: Vec<u8>,
     blocked: Option<Code>,
     hits: Vec<(u64, u64)>,
+    did: Vec<OnDetect>,
 }
 
 fn run(mut scanner: Scanner, body: &[u8], cuts: &[usize]) -> Run {
@@ -121,7 +123,8 @@ fn run(mut scanner: Scanner, body: &[u8], cuts: &[usize]) -> Run {
         assert_eq!(bytes.scanned, bytes.delivered + bytes.withheld + scanner.held() as u64);
     }
     let hits = scanner.hits().iter().map(|hit| (hit.fingerprint, hit.offset)).collect();
-    Run { out, blocked, hits }
+    let did = scanner.hits().iter().filter_map(|hit| hit.action).collect();
+    Run { out, blocked, hits, did }
 }
 
 const HANDBOOK: &str = "The Falcon Harbor programme moves every quarterly reconciliation from the old ledger to a vault in \
@@ -215,11 +218,12 @@ proptest! {
         prop_assert_eq!(own.out, text.as_bytes());
     }
 
-    /// The same bytes in other pieces: the same output, the same hits; with literals beside, and for every action.
+    /// The same bytes in other pieces: the same output, the same hits; with literals beside, and whatever each class and
+    /// severity does. The severest action wins.
     #[test]
     fn every_split_gives_the_same(
         pieces in prop::collection::vec(0usize..14, 0..40), cuts in prop::collection::vec(any::<usize>(), 0..60),
-        action in 0usize..3, own in 0usize..4, media in 0usize..3,
+        each in prop::collection::vec(0usize..3, 6), media in 0usize..3,
     ) {
         let vocabulary = ["falcon ", "harbor ", "falcon harbor vault seven blue journal ", "journal", " custodian sign vault blue harbor ", "\u{200b}",
             "é", "vault seven blue journal custodian sign ", "-", "\n", "x", "⑴", "blue ", "harbor vault"];
@@ -227,21 +231,25 @@ proptest! {
         let actions = [OnDetect::Block, OnDetect::Redact, OnDetect::Alert];
         let documents = [("falcon harbor vault seven blue journal custodian sign vault blue harbor falcon", "beta"),
             ("journal custodian sign vault blue harbor vault vault seven", "gamma")];
-        let phrases = set(&documents, actions.get(own).copied(), &[]);
+        let of = |class, severity: Severity| actions[each[severity as usize + 3 * usize::from(class == Class::Phrase)]];
+        let phrases = set(&documents, None, &[]);
         let prints = Rc::new(FingerprintSet::new(literals(&["vault seven", "blue x", "journal-custo"]), vec![]).with_phrases(Some(phrases)));
+        let acts = |media| scanner(&prints, "acme", media, OnDetect::Block).actions(Actions::new(of));
         let media = [Media::Text, Media::Sse, Media::Ndjson][media];
         let body = match media {
             Media::Text => text.clone().into_bytes(),
             Media::Sse => sse(&text, &cuts),
             _ => text.split_inclusive(' ').map(|part| serde_json::json!({"text": part}).to_string() + "\n").collect::<String>().into_bytes(),
         };
-        let whole = run(scanner(&prints, "acme", media, actions[action]), &body, &[]);
-        let split = run(scanner(&prints, "acme", media, actions[action]), &body, &cuts);
+        let whole = run(acts(media), &body, &[]);
+        let split = run(acts(media), &body, &cuts);
         prop_assert_eq!(&whole, &split, "{:?}", text);
         let bytes: Vec<usize> = (0..body.len()).collect();
-        let single = run(scanner(&prints, "acme", media, actions[action]), &body, &bytes);
+        let single = run(acts(media), &body, &bytes);
         prop_assert_eq!(&whole, &single, "{:?}", text);
-        if whole.hits.is_empty() {
+        let most = whole.did.iter().max().copied();
+        prop_assert_eq!(whole.blocked, (most == Some(OnDetect::Block)).then_some(Code::FingerprintMatch));
+        if most.is_none() || most == Some(OnDetect::Alert) {
             prop_assert_eq!(&whole.out, &body);
         }
     }
@@ -262,7 +270,7 @@ proptest! {
         let Ok(()) = loader.push(&blob) else { return Ok(()) };
         let Ok(loaded) = loader.finish() else { return Ok(()) };
         let manifest = Phrases { word_key: STANDARD.encode(WORD_KEY), wire_key: STANDARD.encode(WIRE_KEY), severity: Severity::High,
-            action: None, segments: vec![], removed: vec![] };
+            action: None, from_rag_writes: false, segments: vec![], removed: vec![] };
         let set = PhraseSet::new(&manifest, vec![Rc::new(loaded)]).ok().unwrap();
         let prints = Rc::new(FingerprintSet::empty().with_phrases(Some(set)));
         run(scanner(&prints, "acme", Media::Text, OnDetect::Block), HANDBOOK.as_bytes(), &[]);

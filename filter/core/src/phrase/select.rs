@@ -180,9 +180,19 @@ fn best(scores: &[u32], runs: &[u64], first: usize, window: usize) -> Option<(us
 /// How well a run of words would do as a phrase: 0 for not at all.
 fn score(run: &[Read]) -> u32 {
     let Some((anchor, rest)) = run.split_first() else { return 0 };
-    let telling = || run.iter().filter(|word| word.rarity >= RARE).map(|word| word.hash);
-    let different = telling().enumerate().filter(|(at, hash)| !telling().take(*at).any(|known| known == *hash)).count();
-    if different < TELLING || anchor.rarity == 0 {
+    if anchor.rarity == 0 {
+        return 0;
+    }
+    let (mut known, mut different) = ([0u64; TELLING], 0usize);
+    for word in run.iter().filter(|word| word.rarity >= RARE) {
+        if known.iter().take(different).any(|hash| *hash == word.hash) {
+            continue;
+        }
+        let Some(slot) = known.get_mut(different) else { break };
+        *slot = word.hash;
+        different = different.saturating_add(1);
+    }
+    if different < TELLING {
         return 0;
     }
     // Of anchors as rare, the one whose next word is rare: fewer texts are held for a second word.

@@ -1,13 +1,14 @@
 //! All phrases of a snapshot, and what a match of one does.
 
 use super::keys::{Key, KeyError};
-use super::{LoadedPhrases, WireKey, WordKey};
+use super::{LoadedPhrases, Selector, WireKey, WordKey};
 use crate::record::Severity;
 use crate::scan::MAX_SEGMENTS;
 use crate::snapshot::wire::{self, OnDetect};
 use crate::tenant::TenantId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// All phrases of a snapshot.
@@ -20,6 +21,8 @@ pub struct PhraseSet {
     pub severity: Severity,
     /// What a match does, where it is not what every match does.
     pub action: Option<OnDetect>,
+    /// What reads the documents that tenants write, where they are read; made when the first comes.
+    reader: Option<(Key, OnceCell<Selector>)>,
 }
 
 fn key(text: &str) -> Result<Key, KeyError> {
@@ -37,14 +40,22 @@ impl PhraseSet {
         if segments.len() > MAX_SEGMENTS {
             return Err(KeyError);
         }
+        let words = key(&phrases.word_key)?;
         Ok(Self {
-            words: WordKey::new(&key(&phrases.word_key)?),
+            words: WordKey::new(&words),
             wire: WireKey::new(&key(&phrases.wire_key)?),
             segments,
             removed,
             severity: phrases.severity,
             action: phrases.action,
+            reader: phrases.from_rag_writes.then(|| (words, OnceCell::new())),
         })
+    }
+
+    /// What reads the documents that tenants write; `None` where they are not read.
+    pub fn reader(&self) -> Option<&Selector> {
+        let (key, selector) = self.reader.as_ref()?;
+        Some(selector.get_or_init(|| Selector::new(WordKey::new(key))))
     }
 
     /// How many phrases are in force.

@@ -22,6 +22,7 @@ pub mod qdrant;
 mod seal;
 mod tally;
 pub mod weaviate;
+pub mod written;
 
 pub use place::{Config, Location, Place};
 pub use tally::Tally;

@@ -1,6 +1,8 @@
 //! What all framings share: channels, the gate, and what a match does.
 
+use super::actions::Actions;
 use super::channel::{Channel, Engine, Match};
+use super::echo::Echoes;
 use super::event::{self, Alone, Text};
 use super::gate::Gate;
 use super::nested;
@@ -10,7 +12,7 @@ use crate::error::Code;
 use crate::json::unescape;
 use crate::phrase::View;
 use crate::record::{Class, Hit};
-use crate::snapshot::wire::{Evasion, HoldBack, OnDetect};
+use crate::snapshot::wire::{Evasion, HoldBack, OnDetect, OnEcho};
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +32,8 @@ pub(super) struct Judge {
     set: Rc<FingerprintSet>,
     owners: Vec<Option<u32>>,
     phrase_owners: [u32; MAX_SEGMENTS],
-    on_detect: OnDetect,
+    pub(super) actions: Actions,
+    pub(super) echoes: Option<Rc<Echoes>>,
     hold: HoldBack,
     evasion: Evasion,
     channels: HashMap<u64, Channel>,
@@ -61,13 +64,16 @@ impl Judge {
     pub(super) fn new(set: Rc<FingerprintSet>, tenant: &TenantId, on_detect: OnDetect, hold: HoldBack) -> Self {
         let owners = set.owners(tenant);
         let phrase_owners = set.phrases().map_or([u32::MAX; MAX_SEGMENTS], |phrases| phrases.owners(tenant));
+        let own = set.phrases().and_then(|phrases| phrases.action);
+        let actions = Actions::new(|class, _| own.filter(|_| class == Class::Phrase).unwrap_or(on_detect));
         let evasion = Evasion::default();
         let scratch = Channel::new(&set, evasion);
         Self {
             set,
             owners,
             phrase_owners,
-            on_detect,
+            actions,
+            echoes: None,
             hold,
             evasion,
             channels: HashMap::new(),
@@ -148,15 +154,23 @@ impl Judge {
         self.settle(true)
     }
 
-    /// What a match does.
-    fn action(&self, class: Class) -> OnDetect {
-        let own = self.set.phrases().filter(|_| class == Class::Phrase).and_then(|phrases| phrases.action);
-        own.unwrap_or(self.on_detect)
+    /// What a match does, and whether the request itself held it. `None`: nothing at all.
+    fn action(&self, found: &Match) -> Option<(OnDetect, bool)> {
+        let action = self.actions.of(found.class, found.severity);
+        let echo = self.echoes.as_ref().and_then(|echoes| echoes.of_match(found.class, found.id, found.severity));
+        match echo {
+            None => Some((action, false)),
+            Some(OnEcho::Allow) => None,
+            // An echo is excused, never punished.
+            Some(OnEcho::Alert) => Some((action.min(OnDetect::Alert), true)),
+            Some(OnEcho::Redact) => Some((action.min(OnDetect::Redact), true)),
+            Some(OnEcho::Block) => Some((action, true)),
+        }
     }
 
     /// Whether what was just found ends the response.
     fn blocks(&self) -> bool {
-        self.found.iter().any(|found| self.action(found.class) == OnDetect::Block)
+        self.found.iter().any(|found| self.action(found).is_some_and(|(action, _)| action == OnDetect::Block))
     }
 
     /// Reads a JSON document.
@@ -258,6 +272,29 @@ impl Judge {
         Ok(())
     }
 
+    /// The fingerprints of others in the strings of a document, each for itself; at most so many. Nothing is released or recorded.
+    pub(super) fn foreign_in(&mut self, doc: &[u8], most: usize) -> Vec<(Class, u64)> {
+        let (Ok(texts), Ok(doc)) = (event::texts(doc), std::str::from_utf8(doc)) else { return Vec::new() };
+        let mut all: Vec<(Class, u64)> = Vec::new();
+        for text in texts.joined.iter().filter(|text| !text.numbers) {
+            let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
+            self.scratch.restart(&engine);
+            read(&mut self.scratch, &engine, raw, 0, text.escaped, &mut self.found);
+            phrases::end(&mut self.scratch, &engine, &mut self.found);
+            for found in self.found.drain(..) {
+                let one = (found.class, found.id);
+                if !all.contains(&one) {
+                    if all.len() >= most {
+                        return all;
+                    }
+                    all.push(one);
+                }
+            }
+        }
+        all
+    }
+
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
@@ -272,15 +309,17 @@ impl Judge {
         if self.found.is_empty() {
             return Ok(());
         }
+        let mut blocked = false;
         for found in std::mem::take(&mut self.found) {
-            if self.hits.len() < MAX_HITS {
-                let offset = found.spans.first().map_or(0, |span| span.0);
-                self.hits.push(Hit { fingerprint: found.id, class: found.class, severity: found.severity, offset });
-            }
-            match self.action(found.class) {
-                OnDetect::Block => return Err(Code::FingerprintMatch),
+            let (action, echo) = match self.action(&found) {
+                None => continue,
                 // A number cannot be replaced by text without breaking the document.
-                OnDetect::Redact if !redactable => return Err(Code::FingerprintMatch),
+                Some((OnDetect::Redact, echo)) if !redactable => (OnDetect::Block, echo),
+                Some(what) => what,
+            };
+            self.record(&found, action, echo);
+            match action {
+                OnDetect::Block => blocked = true,
                 OnDetect::Redact => {
                     self.redacted = true;
                     self.gate.redact(&found.spans);
@@ -288,7 +327,24 @@ impl Judge {
                 OnDetect::Alert => {}
             }
         }
-        Ok(())
+        if blocked { Err(Code::FingerprintMatch) } else { Ok(()) }
+    }
+
+    /// Records a match. Of more than can be kept the gravest are, so that no flood of small ones hides a large one.
+    fn record(&mut self, found: &Match, action: OnDetect, echo: bool) {
+        let offset = found.spans.first().map_or(0, |span| span.0);
+        let (fingerprint, class, severity) = (found.id, found.class, found.severity);
+        let hit = Hit { fingerprint, class, severity, offset, action: Some(action), echo };
+        if self.hits.len() < MAX_HITS {
+            self.hits.push(hit);
+            return;
+        }
+        let grave = |hit: &Hit| (hit.action, hit.severity);
+        if let Some(least) = self.hits.iter_mut().min_by_key(|hit| grave(hit))
+            && grave(least) < grave(&hit)
+        {
+            *least = hit;
+        }
     }
 
     /// Where the first live prefix of any channel begins.

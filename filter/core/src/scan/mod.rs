@@ -12,10 +12,12 @@
 //! `docs/scanner.md` has the algorithm, its limits and its figures.
 #![allow(clippy::cast_possible_truncation)]
 
+mod actions;
 mod automaton;
 mod build;
 mod channel;
 mod disguise;
+mod echo;
 mod event;
 pub mod fold;
 mod gate;
@@ -28,8 +30,10 @@ mod set;
 mod text;
 mod units;
 
+pub use actions::Actions;
 pub use build::{CompileError, Entry, compile};
 pub use disguise::symbols;
+pub use echo::{Echoes, MAX_ECHOES, MAX_REQUEST};
 pub use fold::{LiteralError, literal};
 pub use load::{LoadError, LoadedSegment, Loader};
 pub use media::Media;
@@ -54,7 +58,7 @@ pub struct ScanConfig {
     pub media: Media,
     /// How the client expects an error to look.
     pub shape: Shape,
-    /// What a match does.
+    /// What a match does, unless [`Scanner::actions`] says more.
     pub on_detect: OnDetect,
     /// How much of a live match is held.
     pub hold_back: HoldBack,
@@ -120,6 +124,20 @@ impl Scanner {
     #[must_use]
     pub fn evasion(mut self, evasion: Evasion) -> Self {
         self.judge.evasion(evasion);
+        self
+    }
+
+    /// What a match does, by its class and severity. To be said before the first byte.
+    #[must_use]
+    pub fn actions(mut self, actions: Actions) -> Self {
+        self.judge.actions = actions;
+        self
+    }
+
+    /// What the request itself held. To be said before the first byte.
+    #[must_use]
+    pub fn echoes(mut self, echoes: Option<Rc<Echoes>>) -> Self {
+        self.judge.echoes = echoes;
         self
     }
 

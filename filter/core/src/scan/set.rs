@@ -40,7 +40,7 @@ impl FingerprintSet {
     }
 
     /// The phrases of documents.
-    pub(super) fn phrases(&self) -> Option<&PhraseSet> {
+    pub(crate) fn phrases(&self) -> Option<&PhraseSet> {
         self.phrases.as_ref()
     }
 

@@ -37,6 +37,16 @@ pub enum Standing {
     Ready(Rc<Snapshot>),
 }
 
+/// Documents of a request.
+#[derive(Default)]
+struct Written {
+    documents: Vec<crate::harvest::Written>,
+    /// Too much to read.
+    skipped: u64,
+    /// The database has taken them.
+    taken: bool,
+}
+
 /// Reads a part of the body at hand: `(start, length)`. `None` when the host cannot.
 pub type ReadBody<'a> = &'a mut dyn FnMut(usize, usize) -> Option<Vec<u8>>;
 
@@ -54,6 +64,7 @@ pub struct Session {
     response: response::State,
     refused: Option<Code>,
     hits: Vec<Hit>,
+    written: Written,
     tally: Tally,
     bytes: Bytes,
     altered: bool,
@@ -76,6 +87,7 @@ impl Session {
             response: response::State::Head,
             refused: None,
             hits: Vec::new(),
+            written: Written::default(),
             tally: Tally::default(),
             bytes: Bytes::default(),
             altered: false,
@@ -170,6 +182,12 @@ impl Session {
             bytes: self.bytes,
             overrun: None,
         }
+    }
+
+    /// What the request wrote into a vector database, once that has taken it, and how many documents were too much to read.
+    pub fn written(&mut self) -> (Vec<crate::harvest::Written>, u64) {
+        let Written { documents, skipped, taken } = std::mem::take(&mut self.written);
+        if taken { (documents, skipped) } else { (Vec::new(), 0) }
     }
 
     /// The one place where a refusal becomes an answer.

@@ -1,13 +1,17 @@
 //! The request's side: head → identity → surface → body → rewritten.
 
-use super::{Headers, ReadBody, Session, Standing};
+use super::{Headers, ReadBody, Session, Standing, Written};
 use crate::error::{Code, Shape};
+use crate::harvest::harvest;
 use crate::identity::{Credentials, HostCrypto};
+use crate::phrase::PhraseSet;
 use crate::rag::{self, Rewritten};
+use crate::scan::{Actions, Echoes};
 use crate::snapshot::wire::Credential;
 use crate::surface::{BodyRule, Route};
 use crate::tenant::TenantId;
 use crate::verdict::{Edits, OwnCall, Step};
+use std::rc::Rc;
 
 /// Where the request stands.
 pub(super) enum State {
@@ -29,6 +33,8 @@ pub(super) struct Pending {
 pub(super) struct Forwarded {
     pub(super) route: Route,
     pub(super) memo: rag::Memo,
+    pub(super) actions: Actions,
+    pub(super) echoes: Option<Rc<Echoes>>,
 }
 
 /// Headers by which a client could change method or path behind the proxy's back, or speak in Envoy's name.
@@ -115,7 +121,7 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool, crypto: &dyn H
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, &route, &tenant, &carried, &[])?;
-    forward(s, route, rewritten, edits)
+    forward(s, route, rewritten, edits, None)
 }
 
 /// Runs the row's judge.
@@ -138,7 +144,13 @@ fn judge(
 const CLUSTER: &str = "x-partywall-cluster";
 
 /// What was judged goes to the upstream, or is asked by ourselves.
-fn forward(s: &mut Session, route: Route, rewritten: Rewritten, mut edits: Edits) -> Result<Step, Code> {
+fn forward(
+    s: &mut Session,
+    route: Route,
+    rewritten: Rewritten,
+    mut edits: Edits,
+    echoes: Option<Rc<Echoes>>,
+) -> Result<Step, Code> {
     let cluster = rewritten.headers.iter().find(|(name, _)| *name == CLUSTER).and_then(|(_, value)| value.clone());
     for (name, value) in rewritten.headers {
         match value {
@@ -178,7 +190,9 @@ fn forward(s: &mut Session, route: Route, rewritten: Rewritten, mut edits: Edits
             }
         }
     };
-    s.request = State::Forwarded(Box::new(Forwarded { route, memo: rewritten.memo }));
+    let (Standing::Ready(snapshot), Some(bound)) = (&s.standing, &s.bound) else { return Err(Code::Internal) };
+    let actions = snapshot.actions(&route.surface.name, &bound.tenant);
+    s.request = State::Forwarded(Box::new(Forwarded { route, memo: rewritten.memo, actions, echoes }));
     Ok(step)
 }
 
@@ -213,9 +227,35 @@ pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) 
         return Err(Code::BodyMissing);
     }
     let rewritten = judge(s, route, &tenant, &pending.carried, &bytes)?;
+    let echoes = echoes(s, route, &tenant, &bytes);
+    let written = written(s, route, &tenant, &bytes);
     drop(bytes);
+    s.written = written;
     let State::Body(pending) = std::mem::replace(&mut s.request, State::Head) else { return Err(Code::Internal) };
-    forward(s, pending.route, rewritten, Edits::none())
+    forward(s, pending.route, rewritten, Edits::none(), echoes)
+}
+
+/// What of others' a request to a model holds, where the policy excuses that its response says it back.
+fn echoes(s: &Session, route: &Route, tenant: &TenantId, body: &[u8]) -> Option<Rc<Echoes>> {
+    let Standing::Ready(snapshot) = &s.standing else { return None };
+    let leakage = &snapshot.leakage;
+    // A database answers with what it holds, never with what it was asked.
+    if !leakage.fingerprint_check || route.surface.rag.is_some() {
+        return None;
+    }
+    Echoes::of(&snapshot.fingerprints, tenant, leakage.echo, body).map(Rc::new)
+}
+
+/// The documents that a request writes, as hashes: its text is not kept beyond it.
+fn written(s: &Session, route: &Route, tenant: &TenantId, body: &[u8]) -> Written {
+    let Standing::Ready(snapshot) = &s.standing else { return Written::default() };
+    let Some(reader) = snapshot.fingerprints.phrases().and_then(PhraseSet::reader) else { return Written::default() };
+    if route.surface.rag.is_none() {
+        return Written::default();
+    }
+    let writes = rag::written::written(route, body);
+    let skipped = writes.skipped;
+    Written { documents: harvest(reader, tenant, writes), skipped, taken: false }
 }
 
 /// What a head says of a body that follows.

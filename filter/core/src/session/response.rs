@@ -8,7 +8,9 @@ use super::request::text;
 use super::{Headers, ReadBody, Session, Standing};
 use crate::error::Code;
 use crate::rag::{self, Verified};
+use crate::record::Hit;
 use crate::scan::{Media, ScanConfig, Scanner};
+use crate::snapshot::wire::OnDetect;
 use crate::verdict::{Edits, Reply, Step};
 use std::rc::Rc;
 
@@ -41,10 +43,11 @@ pub(super) fn head(s: &mut Session, headers: &Headers, end: bool) -> Step {
 }
 
 fn judge_head(s: &mut Session, headers: &Headers, end: bool) -> Result<Step, Code> {
-    let (Standing::Ready(snapshot), Some(route)) = (s.standing.clone(), s.route()) else { return Err(Code::Internal) };
     let malformed = |_| Code::UpstreamMalformed;
     let status: u16 =
         text(headers, ":status").map_err(malformed)?.and_then(|v| v.parse().ok()).ok_or(Code::UpstreamMalformed)?;
+    s.written.taken = (200..300).contains(&status);
+    let (Standing::Ready(snapshot), Some(route)) = (s.standing.clone(), s.route()) else { return Err(Code::Internal) };
     if status == 101 {
         return Err(Code::UpgradeForbidden);
     }
@@ -112,14 +115,18 @@ fn scan_head(s: &mut Session, headers: &Headers) -> Result<(), Code> {
         values.push(b'\n');
     }
     let output = scanner.push(&values, true);
-    s.hits.extend_from_slice(scanner.hits());
     // A header cannot be redacted in part, so everything but "alert only" blocks.
     let stops = !scanner.hits().is_empty() && (output.blocked.is_some() || scanner.redacted());
+    let redacted = |hit: &Hit| hit.action == Some(OnDetect::Redact);
+    let done = |hit: &Hit| if redacted(hit) { Some(OnDetect::Block) } else { hit.action };
+    s.hits.extend(scanner.hits().iter().map(|hit| Hit { action: done(hit), ..hit.clone() }));
     if stops { Err(Code::FingerprintMatch) } else { Ok(()) }
 }
 
 fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
-    let (Standing::Ready(snapshot), Some(route), Some(bound)) = (&s.standing, s.route(), &s.bound) else {
+    let (Standing::Ready(snapshot), super::request::State::Forwarded(forwarded), Some(bound)) =
+        (&s.standing, &s.request, &s.bound)
+    else {
         return Err(Code::Internal);
     };
     Ok(Scanner::new(ScanConfig {
@@ -129,10 +136,12 @@ fn scanner(s: &Session, media: Media) -> Result<Scanner, Code> {
         shape: s.shape,
         on_detect: snapshot.leakage.action_on_detect,
         hold_back: snapshot.leakage.hold_back,
-        limits: route.surface.limits,
+        limits: forwarded.route.surface.limits,
         request_id: s.request_id.clone(),
     })
-    .evasion(snapshot.leakage.evasion))
+    .evasion(snapshot.leakage.evasion)
+    .actions(forwarded.actions)
+    .echoes(forwarded.echoes.clone()))
 }
 
 pub(super) fn body(s: &mut Session, size: usize, end: bool, read: ReadBody<'_>) -> Step {
@@ -246,6 +255,7 @@ pub(super) fn call_answer(s: &mut Session, answer: Option<(&Headers, Vec<u8>)>) 
         return Err(Code::UpstreamEncodingUnsupported);
     }
     let limit = s.route().map(|route| route.surface.limits.response_bytes).ok_or(Code::Internal)?;
+    s.written.taken = (200..300).contains(&status);
     if len64(body.len()) > limit {
         return Err(Code::UpstreamTooLarge);
     }

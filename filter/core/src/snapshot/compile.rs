@@ -3,7 +3,7 @@
 
 use super::wire::{Content, Credential, Leakage, Surface};
 use crate::identity::{Tenants, Verifier};
-use crate::scan::FingerprintSet;
+use crate::scan::{Actions, FingerprintSet};
 use crate::surface::Surfaces;
 use crate::tenant::TenantId;
 use base64::Engine as _;
@@ -40,6 +40,12 @@ impl std::fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 impl Snapshot {
+    /// What matches do in the responses of a surface to a tenant.
+    pub fn actions(&self, surface: &str, tenant: &TenantId) -> Actions {
+        let own = self.fingerprints.phrases().and_then(|phrases| phrases.action);
+        Actions::resolve(&self.leakage, own, surface, tenant)
+    }
+
     /// Compiles a content.
     ///
     /// # Errors
@@ -73,7 +79,7 @@ impl Snapshot {
             identity,
             tenants: Tenants::new(&content.tenants),
             surfaces,
-            leakage: content.leakage,
+            leakage: content.leakage.clone(),
             fingerprints,
         })
     }

@@ -4,7 +4,7 @@
 //! [`SIGNATURE_CONTEXT`] followed by those bytes. The manifest repeats the poll's nonce, so an old answer cannot be
 //! replayed and freshness does not depend on two clocks agreeing. Fingerprint segments travel apart, named by digest.
 
-use crate::record::Severity;
+use crate::record::{Class, Severity};
 use crate::tenant::{TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -284,7 +284,7 @@ pub struct Override {
 }
 
 /// Leakage detection.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leakage {
     /// Whether responses are scanned.
@@ -296,6 +296,66 @@ pub struct Leakage {
     /// Whether literals in disguise are looked for.
     #[serde(default)]
     pub evasion: Evasion,
+    /// What matches do where it is not the same for all: the first that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionRule>,
+    /// What matches do that the request itself held.
+    #[serde(default, skip_serializing_if = "Echo::is_strict")]
+    pub echo: Echo,
+}
+
+/// What matches do at most that the request itself held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Echo {
+    /// Literals, but for those of severity critical.
+    pub literals: OnEcho,
+    /// Phrases.
+    pub phrases: OnEcho,
+}
+
+impl Echo {
+    fn is_strict(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a match does at most that the request itself held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnEcho {
+    /// Nothing: it is delivered, and nobody is told.
+    #[serde(rename = "allow")]
+    Allow,
+    /// Deliver, alert.
+    #[serde(rename = "alert_security")]
+    Alert,
+    /// Replace the matched span, go on, alert.
+    #[serde(rename = "redact_and_alert_security")]
+    Redact,
+    /// What every match does.
+    #[default]
+    #[serde(rename = "block_and_alert_security")]
+    Block,
+}
+
+/// What some matches do. An empty list stands for all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRule {
+    /// Of these classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Class>,
+    /// Of these severities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub severities: Vec<Severity>,
+    /// In responses of these surfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surfaces: Vec<String>,
+    /// In responses to these tenants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantId>,
+    /// What they do.
+    pub action: OnDetect,
 }
 
 /// The phrases of documents, as keyed hashes.
@@ -310,24 +370,27 @@ pub struct Phrases {
     pub severity: Severity,
     /// What a match does, where it is not what [`Leakage`] says.
     pub action: Option<OnDetect>,
+    /// Whether what tenants write through the vector databases becomes documents of theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_rag_writes: bool,
     /// Segments, largest first.
     pub segments: Vec<Segment>,
     /// Phrases that the first segment still holds but that are gone from it, by their hash under the wire key, ascending.
     pub removed: Vec<u64>,
 }
 
-/// What a match does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a match does, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OnDetect {
-    /// Withhold the rest of the response, alert.
-    #[serde(rename = "block_and_alert_security")]
-    Block,
-    /// Replace the matched span, go on, alert.
-    #[serde(rename = "redact_and_alert_security")]
-    Redact,
     /// Deliver, alert.
     #[serde(rename = "alert_security")]
     Alert,
+    /// Replace the matched span, go on, alert.
+    #[serde(rename = "redact_and_alert_security")]
+    Redact,
+    /// Withhold the rest of the response, alert.
+    #[serde(rename = "block_and_alert_security")]
+    Block,
 }
 
 /// Whether literals in disguise are looked for.

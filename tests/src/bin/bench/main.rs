@@ -5,6 +5,7 @@ mod audit;
 mod corpus;
 mod cpu;
 mod engines;
+mod ingest;
 mod load;
 mod phrases;
 mod proxies;
@@ -22,13 +23,14 @@ type Part = (&'static str, fn(&mut Report) -> Result<()>);
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let parts: [Part; 7] = [
+    let parts: [Part; 8] = [
         ("vm", vm::run),
         ("cpu", cpu::run),
         ("streams", streams::run),
         ("push", push::run),
         ("rag", rag::run),
         ("phrases", phrases::run),
+        ("ingest", ingest::run),
         ("audit", audit::run),
     ];
     let mut report = Report::default();

@@ -102,12 +102,12 @@ pub fn run(report: &mut Report) -> Result<()> {
 }
 
 /// Documents as one bulk call takes them.
-fn lines<'t>(texts: impl Iterator<Item = &'t str>, from: usize) -> Vec<u8> {
+pub fn lines<'t>(texts: impl Iterator<Item = &'t str>, from: usize) -> Vec<u8> {
     let line = |(at, text)| json!({"document": format!("d{}", from + at), "text": text}).to_string() + "\n";
     texts.enumerate().map(line).collect::<String>().into_bytes()
 }
 
-fn bulk(stack: &Stack, body: Vec<u8>) -> Result<u64> {
+pub fn bulk(stack: &Stack, body: Vec<u8>) -> Result<u64> {
     let request = Request::new("POST", "control", "/v1/tenants/beta/documents").bearer(&stack.admin_token);
     let response = request.body("application/x-ndjson", body).send(stack.control)?;
     anyhow::ensure!(response.status == 200, "{}", response.text());
@@ -136,8 +136,8 @@ fn live(report: &mut Report, documents: &str, hay: &str) -> Result<()> {
         let start = Instant::now();
         let pushed = bulk(&stack, lines(paragraphs.iter().map(String::as_str), 0)).and_then(|count| {
             let speed = documents.len() as f64 / start.elapsed().as_secs_f64() / 1e6;
-            let spread = format!("{count} phrases, one call over HTTP, on disk when answered");
-            report.put("ingest_docs_mb_s", speed, &spread, Reach::Least(20.0));
+            let spread = format!("{count} phrases, while a client asks as fast as it can");
+            report.put("ingest_docs_mb_s_under_load", speed, &spread, Reach::None);
             stack.converge_within(Duration::from_secs(60))
         });
         done.store(true, Ordering::Relaxed);
