@@ -3,15 +3,16 @@
 //! A phrase is in force while a document chose it, exactly one tenant has written it, and it is not common language. So
 //! all runs of all documents count, also those that were not chosen: a tenant's own words never block it.
 
-use partywall_core::phrase::{ByHash, Chosen, Phrase};
+mod shard;
+
+use partywall_core::phrase::{Chosen, Phrase};
 use partywall_core::tenant::TenantId;
 use sha2::{Digest as _, Sha256};
+use shard::{Choice, MANY, SEVERAL, SHARDS, Shard, dealt, each, shard_of};
 use std::collections::{BTreeMap, HashMap};
 
 /// A tenant's number in here.
 pub type Owner = u32;
-/// Several tenants: see `shared`.
-const SEVERAL: Owner = Owner::MAX;
 
 /// A document, without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,171 +53,10 @@ pub fn longs(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_le_bytes)
 }
 
-/// A phrase that documents chose. Small: the table of these grows often, so what a phrase is stands elsewhere.
-struct Choice {
-    /// Where the phrase is.
-    slot: u32,
-    /// How many documents chose it.
-    documents: u32,
-    /// Whose it is where it is in force.
-    published: Option<Owner>,
-}
-
 /// What stands for a tenant, the same in every control plane.
 fn mark(tenant: &TenantId) -> u128 {
     let digest = Sha256::digest(tenant.as_str());
     u128::from_be_bytes(std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0)))
-}
-
-/// A phrase's part in the sum.
-fn weight(tenants: &[(TenantId, u128)], id: u64, owner: Owner) -> u128 {
-    tenants.get(owner as usize).map_or(0, |(_, mark)| (mark | 1).wrapping_mul(u128::from(id) + 1))
-}
-
-/// How many parts the tables are cut into: each is small enough for a processor's cache, and several are filled at once.
-const SHARDS: usize = 64;
-/// From so many runs on, a change is made on all cores.
-const MANY: usize = 20_000;
-
-/// Where a hash belongs. The table itself uses the lowest and the highest bits.
-fn shard_of(id: u64) -> usize {
-    usize::try_from(id >> 40).unwrap_or(0) % SHARDS
-}
-
-/// A part of the corpus: everything about its hashes.
-#[derive(Default)]
-struct Shard {
-    /// Who wrote a run of words, and how often.
-    runs: ByHash<(Owner, u32)>,
-    shared: ByHash<Vec<(Owner, u32)>>,
-    chosen: ByHash<Choice>,
-    phrases: Vec<Phrase>,
-    /// Places in `phrases` that can be taken.
-    free: Vec<u32>,
-    common: ByHash<()>,
-    touched: Vec<u64>,
-}
-
-/// What a part found when it looked at what was touched.
-#[derive(Default)]
-struct Found {
-    changed: Vec<u64>,
-    on: u64,
-    off: u64,
-    sum: u128,
-}
-
-impl Shard {
-    fn add_run(&mut self, id: u64, own: Owner) {
-        let (owner, count) = self.runs.entry(id).or_insert((own, 0));
-        if *owner == own {
-            *count += 1;
-            return;
-        }
-        if *owner != SEVERAL {
-            self.shared.insert(id, vec![(*owner, *count)]);
-            (*owner, *count) = (SEVERAL, 0);
-        }
-        let owners = self.shared.entry(id).or_default();
-        match owners.iter_mut().find(|(owner, _)| *owner == own) {
-            Some((_, count)) => *count += 1,
-            None => owners.push((own, 1)),
-        }
-        self.touched.push(id);
-    }
-
-    fn remove_run(&mut self, id: u64, own: Owner) {
-        let Some((owner, count)) = self.runs.get_mut(&id) else { return };
-        if *owner == own {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.runs.remove(&id);
-            }
-            return;
-        }
-        let Some(owners) = self.shared.get_mut(&id) else { return };
-        for (_, count) in owners.iter_mut().filter(|(owner, _)| *owner == own) {
-            *count = count.saturating_sub(1);
-        }
-        owners.retain(|(_, count)| *count > 0);
-        if let [(last, times)] = owners[..] {
-            // Unique again.
-            (*owner, *count) = (last, times);
-            self.shared.remove(&id);
-            self.touched.push(id);
-        }
-    }
-
-    fn add_phrase(&mut self, phrase: &Phrase) {
-        let (phrases, free) = (&mut self.phrases, &mut self.free);
-        let choice = self.chosen.entry(phrase.id).or_insert_with(|| {
-            let slot = free.pop().unwrap_or_else(|| {
-                phrases.push(*phrase);
-                u32::try_from(phrases.len() - 1).unwrap_or(u32::MAX)
-            });
-            if let Some(place) = phrases.get_mut(slot as usize) {
-                *place = *phrase;
-            }
-            Choice { slot, documents: 0, published: None }
-        });
-        choice.documents += 1;
-        self.touched.push(phrase.id);
-    }
-
-    fn remove_phrase(&mut self, id: u64) {
-        if let Some(choice) = self.chosen.get_mut(&id) {
-            choice.documents = choice.documents.saturating_sub(1);
-            self.touched.push(id);
-        }
-    }
-
-    fn changes(&mut self, tenants: &[(TenantId, u128)]) -> Found {
-        let mut found = Found::default();
-        for id in std::mem::take(&mut self.touched) {
-            let Some(choice) = self.chosen.get_mut(&id) else { continue };
-            let owner = self.runs.get(&id).map(|(owner, _)| *owner).filter(|owner| *owner != SEVERAL);
-            let owner = owner.filter(|_| choice.documents > 0 && !self.common.contains_key(&id));
-            if owner != choice.published {
-                if let Some(former) = choice.published {
-                    found.sum = found.sum.wrapping_sub(weight(tenants, id, former));
-                    found.off += 1;
-                }
-                if let Some(owner) = owner {
-                    found.sum = found.sum.wrapping_add(weight(tenants, id, owner));
-                    found.on += 1;
-                }
-                choice.published = owner;
-                found.changed.push(id);
-            }
-            if choice.documents == 0 {
-                self.free.push(choice.slot);
-                self.chosen.remove(&id);
-            }
-        }
-        found
-    }
-}
-
-/// Does the same with every part, on all cores where there is much to do.
-fn each<T: Send>(shards: &mut [Shard], many: bool, work: impl Fn(usize, &mut Shard) -> T + Sync) -> Vec<T> {
-    let threads = if many { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
-    let size = shards.len().div_ceil(threads).max(1);
-    let part = |at: usize, part: &mut [Shard]| -> Vec<T> {
-        part.iter_mut().enumerate().map(|(n, shard)| work(at * size + n, shard)).collect()
-    };
-    let mut parts = shards.chunks_mut(size).enumerate();
-    let Some((_, first)) = parts.next() else { return Vec::new() };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = parts.map(|(at, shards)| scope.spawn(move || part(at, shards))).collect();
-        let mut all = part(0, first);
-        for other in others {
-            match other.join() {
-                Ok(found) => all.extend(found),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    })
 }
 
 /// Everything that tenants have written.
@@ -242,18 +82,6 @@ impl Default for Corpus {
             sum: 0,
         }
     }
-}
-
-/// What each part gets of something.
-fn dealt<T>(items: impl Iterator<Item = T>, expected: usize, id: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
-    let each = expected / SHARDS + expected / SHARDS / 8 + 4;
-    let mut dealt: Vec<Vec<T>> = (0..SHARDS).map(|_| Vec::with_capacity(each)).collect();
-    for item in items {
-        if let Some(part) = dealt.get_mut(shard_of(id(&item))) {
-            part.push(item);
-        }
-    }
-    dealt
 }
 
 impl Corpus {
