@@ -341,3 +341,19 @@ fn a_hit_says_what_it_is() {
     assert_eq!((hit.class, hit.fingerprint, hit.offset), (Class::Phrase, phrase::Phrase::number(id), 8));
     assert_eq!(serde_json::to_value(hit).unwrap()["class"], "phrase");
 }
+
+/// What a text says to who decodes its escapes is the writer's, too: the scanner reads it both ways.
+#[test]
+fn a_documents_escapes_are_read_both_ways() {
+    let selector = Selector::new(WordKey::new(&WORD_KEY));
+    let written = r"kestrel walnut,\nbridge seven \u0070ebble\\nthimble lan\xtern \ud83d\ude00 copper\";
+    let runs = selector.runs(written);
+    for meant in [
+        "kestrel walnut, bridge seven pebble thimble lan xtern copper",
+        "kestrel walnut nbridge seven u0070ebble nthimble lan xtern",
+    ] {
+        let meant = selector.runs(meant);
+        assert!(!meant.is_empty() && meant.iter().all(|run| runs.contains(run)), "{runs:?}");
+        assert!(meant.iter().all(|run| selector.choose(written, |_| false).runs.contains(run)));
+    }
+}

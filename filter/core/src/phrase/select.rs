@@ -3,6 +3,7 @@
 use super::common::{LISTS, NEVER};
 use super::keys::START;
 use super::{INNER, Phrase, STARTS, WINDOW, WORDS, Word, WordKey};
+use crate::json::unescape;
 use crate::scan::fold::{self, SEPARATOR};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -129,12 +130,23 @@ impl Selector {
                 break;
             }
         }
+        let mut runs = runs;
+        runs.extend(self.decoded_runs(text));
         Chosen { phrases, runs, words: words.len() as u64 }
     }
 
-    /// The ids of all runs of [`WORDS`] words of a text.
+    /// The ids of all runs of [`WORDS`] words of a text, also as who decodes its escapes reads it: what the scanner may read in it.
     pub fn runs(&self, text: &str) -> Vec<u64> {
-        self.read(text).windows(WORDS).map(|run| self.id(run)).collect()
+        let mut runs: Vec<u64> = self.read(text).windows(WORDS).map(|run| self.id(run)).collect();
+        runs.extend(self.decoded_runs(text));
+        runs
+    }
+
+    fn decoded_runs(&self, text: &str) -> Vec<u64> {
+        if !text.contains('\\') {
+            return Vec::new();
+        }
+        self.read(&decoded(text)).windows(WORDS).map(|run| self.id(run)).collect()
     }
 
     fn id(&self, run: &[Read]) -> u64 {
@@ -198,6 +210,29 @@ fn score(run: &[Read]) -> u32 {
     // Of anchors as rare, the one whose next word is rare: fewer texts are held for a second word.
     let next = rest.first().map_or(0, |word| word.rarity);
     anchor.rarity.saturating_mul(8).saturating_add(next / 8)
+}
+
+/// A text without its escapes, as `reading` reads it the second time.
+fn decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        // What was escaped twice, too.
+        let after = after.trim_start_matches('\\');
+        match unescape(format!("\\{}", after.chars().take(11).collect::<String>()).as_bytes()) {
+            Some((c, len)) => {
+                out.push(c);
+                rest = after.get(len.saturating_sub(1)..).unwrap_or("");
+            }
+            None => {
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Calls `each` with the folded bytes of each word.
