@@ -108,6 +108,7 @@ pub fn phrases(blob: &[u8], piece: usize) -> Option<PhraseSet> {
         wire_key: STANDARD.encode(KEY),
         severity: Severity::High,
         action: None,
+        from_rag_writes: false,
         segments: vec![],
         removed: vec![],
     };
