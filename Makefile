@@ -60,7 +60,7 @@ check: setup ## Format, lints on native and wasm, docs, generated files, licence
 test: build ## Builds and passes all tests, on the real Envoy and Chroma (ENVOY_VERSION=1.36 for another)
 	cargo test --workspace
 
-demo: build ## The main job in six scenes, on the real Envoy and Chroma; ends by itself
+demo: build ## The main job in seven scenes, on the real Envoy and Chroma; ends by itself
 	cargo run --quiet --release -p partywall-tests --bin demo
 
 run: build ## Keeps the demo's stack up and prints what to try

@@ -61,7 +61,7 @@ async fn run(app: &Shared, tenant: &TenantId) -> Result<()> {
     let revision = app.read(|model| model.revision());
 
     note(app, tenant, "refuse traffic")?;
-    let proxies = converge(app, revision).await?;
+    let proxies = converge(app, tenant, revision).await?;
     done(app, tenant, format!("{proxies} proxy workers enforce revision {revision}"))?;
 
     let (compiled, former) = app.read(|model| (model.compiled.clone(), model.former.clone()));
@@ -173,12 +173,29 @@ fn identity(site: &Site, collection: &str) -> [String; 6] {
     [url, kind, site.database.clone(), collection.to_owned(), site.key.clone(), site.namespace.clone()]
 }
 
-async fn converge(app: &App, revision: u64) -> Result<u64> {
+async fn converge(app: &App, tenant: &TenantId, revision: u64) -> Result<u64> {
     let start = Instant::now();
+    let mut said = String::new();
     loop {
         let (live, enforcing) = app.enforcing(revision);
         if live == enforcing {
             return Ok(enforcing);
+        }
+        let waits = match app.unheard() {
+            (0, _) => format!("waiting for {} of {live} proxy workers", live - enforcing),
+            (silent, s) => format!(
+                "waiting for {} of {live} proxy workers; {silent} were not heard of since the control plane started and may serve for {s} s yet",
+                live - enforcing
+            ),
+        };
+        // Seldom: it is written down each time.
+        if waits != said && (said.is_empty() || start.elapsed().as_secs().is_multiple_of(5)) {
+            app.note_offboarding(tenant, |offboarding| {
+                if let Some(step) = offboarding.steps.last_mut() {
+                    step.detail.clone_from(&waits);
+                }
+            })?;
+            said = waits;
         }
         if start.elapsed() > CONVERGE {
             bail!("{} of {live} proxy workers do not enforce the lock: see `partywall sidecars`", live - enforcing);

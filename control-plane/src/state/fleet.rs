@@ -47,6 +47,12 @@ impl App {
         self.started.elapsed().as_secs() <= self.published.borrow().max_age_s
     }
 
+    /// Workers that were not heard of since the start and may serve yet, and for how many seconds at most.
+    pub fn unheard(&self) -> (usize, u64) {
+        let left = self.published.borrow().max_age_s.saturating_sub(self.started.elapsed().as_secs());
+        (if self.may_serve_unheard() { lock(&self.unheard).len() } else { 0 }, left)
+    }
+
     /// Workers that live and those of them that enforce a revision. One that was not heard of for as long as a snapshot may be
     /// used refuses everything by itself.
     pub fn enforcing(&self, revision: u64) -> (u64, u64) {

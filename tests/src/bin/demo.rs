@@ -1,4 +1,4 @@
-//! The main job in six scenes, on the real Envoy and the real Chroma. Every scene asserts what it shows.
+//! The main job in seven scenes, on the real Envoy and the real Chroma. Every scene asserts what it shows.
 //! `--keep` keeps the stack up and prints what to try.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -50,7 +50,7 @@ fn main() {
     match run(keep) {
         Ok(()) if keep => {}
         Ok(()) => println!(
-            "\n{} six scenes, all true, in {:.1} s",
+            "\n{} seven scenes, all true, in {:.1} s",
             paint("1;32", "demo passed:"),
             start.elapsed().as_secs_f32()
         ),
@@ -79,8 +79,40 @@ fn run(keep: bool) -> Result<()> {
     retrieval(&stack, &acme, &beta)?;
     leak(&stack, &acme, &beta)?;
     push(&stack, &acme)?;
-    outage(&mut stack, &acme)?;
-    farewell(&stack, &acme, &beta)
+    documents(&stack, &acme, &beta)?;
+    farewell(&stack, &acme, &beta)?;
+    outage(&mut stack)
+}
+
+fn documents(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
+    scene(5, "What beta's documents say, whatever the model makes of it");
+    let text =
+        "After the merger every turbine in the northern harbour is to be serviced by the night crew of pier seven.";
+    stack.api("PUT", "/v1/tenants/beta/documents/minutes", Some(&json!({"text": text})))?;
+    stack.converge()?;
+    say("beta's document", text);
+    let deltas = [
+        "They wrote: every tur",
+        "bine in the northern har",
+        "bour is to be ",
+        "serviced by the night crew",
+        " of pier seven.",
+    ];
+    stack.llm.script("minutes?", Script::stream(&deltas));
+    let cut = stack.chat(acme, "minutes?", true)?.text();
+    say("acme gets", &cut.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("  "));
+    ensure!(
+        cut.contains("They wrote") && cut.contains("fingerprint_match") && !cut.contains("serviced"),
+        "leaked: {cut}"
+    );
+    good("a copied run of words is cut; control plane and proxy hold keyed hashes of it, no text");
+    ensure!(stack.chat(beta, "minutes?", true)?.body == events(&deltas).concat(), "beta's own stream was changed");
+    good("to beta it passes, byte for byte");
+    stack.llm.script("encode it", Script::stream(&["Sure: UHJvamVj", "dCBGYWxjb24g", "SGFyYm9y, as you asked."]));
+    let cut = stack.chat(acme, "encode it", true)?.text();
+    ensure!(cut.contains("fingerprint_match") && !cut.contains("as you asked"), "leaked: {cut}");
+    good("beta's project name in base64 is found, too: so are hex, percent signs, rot13, leetspeak and look-alikes");
+    Ok(())
 }
 
 fn farewell(stack: &Stack, acme: &str, beta: &str) -> Result<()> {
@@ -226,24 +258,28 @@ fn push(stack: &Stack, acme: &str) -> Result<()> {
     Ok(())
 }
 
-fn outage(stack: &mut Stack, acme: &str) -> Result<()> {
-    scene(5, "Pull the cable");
+fn outage(stack: &mut Stack) -> Result<()> {
+    scene(7, "Pull the cable");
+    ensure!(stack.cli(&["tenant", "add", "gamma"])?.0, "gamma is not onboarded");
+    stack.converge()?;
+    let gamma = &mint::token("gamma");
+    good("another tenant comes: gamma");
     stack.stop_control();
-    let on = stack.chat(acme, "still there?", false)?;
+    let on = stack.chat(gamma, "still there?", false)?;
     ensure!(on.body == completion("still there?"), "traffic stopped: {}", on.text());
     good("the control plane is stopped: traffic goes on");
-    withheld(&stack.chat(acme, "codename?", true)?)?;
+    withheld(&stack.chat(gamma, "codename?", true)?)?;
     stack.llm.script("whole", Script::new("application/json", vec![completion("it is Codename Silver Otter")]));
-    refused(&stack.chat(acme, "whole", false)?, 403, "fingerprint_match")?;
+    refused(&stack.chat(gamma, "whole", false)?, 403, "fingerprint_match")?;
     good("and stays guarded; where nothing had left yet, the refusal is a clean 403");
     stack.stop_envoy();
     stack.start_envoy()?;
-    let denied = stack.chat(acme, "hello?", false)?;
+    let denied = stack.chat(gamma, "hello?", false)?;
     refused(&denied, 503, "snapshot_missing")?;
     good("Envoy restarted without it: everything is refused");
     stack.start_control()?;
     stack.converge()?;
-    ensure!(stack.chat(acme, "back?", false)?.body == completion("back?"), "did not recover");
+    ensure!(stack.chat(gamma, "back?", false)?.body == completion("back?"), "did not recover");
     good("the control plane is back: so is traffic");
     Ok(())
 }
