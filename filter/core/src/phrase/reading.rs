@@ -7,6 +7,9 @@
 use super::stream::{Found, View, Words};
 use crate::json::unescape;
 
+/// In so many bytes a backslash is looked for at once: behind a match it is looked for again.
+const RUN: usize = 512;
+
 /// A text in progress, read both ways.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
@@ -45,6 +48,7 @@ impl Reading {
         let mut done = 0usize;
         while let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) {
             let place = at.wrapping_add(done as u64);
+            let rest = rest.get(..rest.ceil_char_boundary(RUN)).unwrap_or(rest);
             let run = if self.decoded.is_some() { 0 } else { rest.find('\\').unwrap_or(rest.len()) };
             if run > 0 {
                 done = done.saturating_add(self.plain.text(view, rest.get(..run).unwrap_or(""), place, found));

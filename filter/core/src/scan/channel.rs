@@ -73,6 +73,9 @@ pub(super) struct Engine<'s> {
 /// How many ASCII bytes are read at once.
 const BLOCK: usize = 64;
 
+/// So many are looked at before: behind a match they are looked at again.
+const RUN: usize = 8 * BLOCK;
+
 /// What one ASCII byte means: `what disguises see:16 | class:3 | symbol:6 | folded:7`.
 const ASCII: [u32; 256] = {
     let mut table = [0u32; 256];
@@ -187,7 +190,7 @@ impl Channel {
         let mut at = at;
         while let Some(first) = rest.as_bytes().first() {
             if first.is_ascii() {
-                let run = rest.as_bytes().iter().position(|b| !b.is_ascii()).unwrap_or(rest.len());
+                let run = rest.as_bytes().iter().take(RUN).position(|b| !b.is_ascii()).unwrap_or(rest.len().min(RUN));
                 let (ascii, later) = rest.split_at_checked(run).unwrap_or((rest, ""));
                 for block in ascii.as_bytes().chunks(BLOCK) {
                     let disguised = match self.block(engine, block, at) {
