@@ -390,6 +390,12 @@ impl Channel {
         [literal, disguised, phrase].into_iter().flatten().min()
     }
 
+    /// Whether something that may become a match was read, also where it holds nothing back yet.
+    pub(super) fn has_begun(&self, engine: &Engine<'_>) -> bool {
+        let words = engine.phrases.as_ref().is_some_and(|view| self.words.has_begun(view));
+        words || self.live_from(engine, HoldBack::Exact).is_some()
+    }
+
     /// As [`Channel::live_from`], before the last character was read.
     pub(super) fn live_from_before(&self, engine: &Engine<'_>, hold: HoldBack) -> Option<u64> {
         let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from_before());

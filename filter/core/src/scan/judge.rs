@@ -22,6 +22,8 @@ use std::rc::Rc;
 const MAX_CHANNELS: usize = 4096;
 /// The most of them that may never go on.
 const MAX_TRANSIENT: usize = 64;
+/// The most of these in which an anchor is all that was read of a phrase.
+const MAX_BEGUN: usize = 256;
 /// The most matches that are recorded one by one.
 const MAX_HITS: usize = 64;
 /// So many matches of one string are collected before they do what they do.
@@ -249,10 +251,14 @@ impl Judge {
     /// Makes room for another text and begins it.
     fn open(&mut self, id: u64, transient: bool) -> Result<(), Code> {
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
-        if transient && self.channels.values().filter(|channel| channel.transient).count() >= MAX_TRANSIENT {
-            // They may count tokens: those in which nothing is live are over.
-            self.channels
-                .retain(|_, channel| !channel.transient || channel.live_from(&engine, HoldBack::Exact).is_some());
+        let waiting = |channels: &HashMap<u64, Channel>| channels.values().filter(|channel| channel.transient).count();
+        if transient && waiting(&self.channels) >= MAX_TRANSIENT {
+            // They may count tokens: those in which nothing has begun are over. An anchor has, though nothing is held for it.
+            self.channels.retain(|_, channel| !channel.transient || channel.has_begun(&engine));
+            if waiting(&self.channels) >= MAX_BEGUN {
+                let live = |channel: &Channel| channel.live_from(&engine, HoldBack::Exact).is_some();
+                self.channels.retain(|_, channel| !channel.transient || live(channel));
+            }
         }
         if self.channels.len() >= MAX_CHANNELS {
             return Err(Code::UpstreamMalformed);
