@@ -111,7 +111,7 @@ impl App {
                 }
                 Some(_) => {}
             }
-            if model.corpus.in_force() + new > MAX_PHRASES {
+            if model.corpus.chosen() + new > MAX_PHRASES {
                 let why = format!("more than {MAX_PHRASES} phrases: remove documents");
                 return Err(refused("too_many_phrases", why));
             }
