@@ -182,7 +182,8 @@ fn shared(model: &Model, writes: &[Written]) -> Shared {
     for one in writes.iter().filter(|one| valid(one) && stays(model, one)) {
         let (Change::Put(hashes) | Change::Add(hashes)) = &one.change else { continue };
         let runs: BTreeSet<u64> = hashes.chosen().map(|chosen| chosen.runs).unwrap_or_default().into_iter().collect();
-        let owners = runs.into_iter().filter_map(|run| model.corpus.owner(run)).filter_map(|own| model.corpus.tenant(own));
+        let owners =
+            runs.into_iter().filter_map(|run| model.corpus.owner(run)).filter_map(|own| model.corpus.tenant(own));
         for owner in owners.filter(|owner| **owner != one.tenant) {
             *shared.entry((owner.clone(), one.tenant.clone())).or_default() += 1;
         }

@@ -78,7 +78,8 @@ fn bodies(bytes: usize) -> Vec<(&'static str, Media, Vec<u8>)> {
     let repeat = |text: &str| text.repeat(bytes / text.len());
     let (literals, phrases, anchors) = (repeat("zq7e "), repeat(PHRASE), repeat("vermilion "));
     let list = |text: &str| format!("[{}1]", repeat(&format!("\"{text}\",")));
-    let event = |text: &str| format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    let event =
+        |text: &str| format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
     let lines = format!("data: [\n{}data: 1]\n\n", repeat("data: \"zq7e\",\n"));
     let numbers = format!("[{}1]", repeat("{\"bytes\":[122,113,55,101]},"));
     vec![
@@ -94,7 +95,11 @@ fn bodies(bytes: usize) -> Vec<(&'static str, Media, Vec<u8>)> {
         ("a text of both", Media::Text, format!("{{ {phrases}{literals}").into_bytes()),
         ("anchors in a string", Media::Json, format!("{{\"content\":\"{anchors}\"}}").into_bytes()),
         ("anchors in a list", Media::Json, list("vermilion").into_bytes()),
-        ("a begun phrase behind each escape", Media::Json, format!("{{\"content\":\"{}\"}}", repeat("vermilion\\\\notters juggle ")).into_bytes()),
+        (
+            "a begun phrase behind each escape",
+            Media::Json,
+            format!("{{\"content\":\"{}\"}}", repeat("vermilion\\\\notters juggle ")).into_bytes(),
+        ),
         ("characters as events", Media::Sse, repeat(&event("v")).into_bytes()),
         ("words as events", Media::Sse, repeat(&event("vermilion")).into_bytes()),
         ("begun phrases as lines", Media::Text, repeat("vermilion otters juggle\n").into_bytes()),

@@ -345,7 +345,8 @@ fn a_hit_says_what_it_is() {
 /// An escape of JSON inside JSON that two events share: what is replaced is what each of them wrote, not what stands between.
 #[test]
 fn redaction_of_a_split_escape_leaves_the_framing() {
-    let prints = fingerprints(&[("kestrel walnut bridge seven pebble thimble lantern copper", "beta")], Some(OnDetect::Redact));
+    let prints =
+        fingerprints(&[("kestrel walnut bridge seven pebble thimble lantern copper", "beta")], Some(OnDetect::Redact));
     let event = |choice: usize, text: &str| {
         let data = serde_json::json!({"choices": [{"index": choice, "delta": {"content": text}}]});
         format!("data: {data}\n\n")
