@@ -144,6 +144,25 @@ proptest! {
     }
 }
 
+/// What another tenant had written first, perhaps to spoil it, or by an operator's mistake, is guarded when it has gone.
+#[test]
+fn who_wrote_first_spoils_nothing() {
+    let (mut world, text) = (World::new(), text(1, 200));
+    world.put("acme", 0, &text);
+    world.put("beta", 0, &text);
+    world.settle();
+    assert_eq!(world.corpus.in_force(), 0);
+    world.remove("acme", 0);
+    world.settle();
+    world.check();
+    let beta = world.corpus.in_force();
+    world.remove("beta", 0);
+    world.put("beta", 0, &text);
+    world.settle();
+    assert_eq!(beta, world.corpus.in_force());
+    assert!(beta > 50, "{beta}");
+}
+
 /// Ten thousand changes: the segments hold what is in force and no more, and a change costs the smallest of them.
 #[test]
 fn nothing_grows_over_ten_thousand_changes() {

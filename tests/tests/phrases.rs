@@ -91,7 +91,9 @@ fn only_what_is_unique_is_guarded() {
     assert!(!passes(&stack));
     // The same words in the middle of acme's own text: they are nobody's alone.
     let shared = format!("We heard about them. {MINUTES} That is all that was said that day in the whole town.");
-    put(&stack, "acme", "diary", &shared);
+    let record = put(&stack, "acme", "diary", &shared);
+    let number = |name: &str| record[name].as_u64().unwrap();
+    assert!(number("shared") > 0 && number("shared") < number("phrases"), "{record}");
     assert!(passes(&stack), "acme wrote it too");
     stack.llm.script("other", Script::stream(&LEAK));
     assert_eq!(stack.chat(&mint::token("beta"), "other", true).unwrap().body, events(&LEAK).concat());

@@ -336,6 +336,28 @@ fn what_a_proxy_says_is_taken_in_or_told() {
     let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
     assert_eq!(alerts[0]["kind"], "documents_lost", "{alerts}");
     assert!(alerts[0]["summary"].as_str().unwrap().starts_with("2 documents"), "{alerts}");
+    // What an operator gave is not a proxy's to remove.
+    let by_hand = "/v1/tenants/beta/documents/handbook";
+    stack.api("PUT", by_hand, Some(&json!({"text": PLANS}))).unwrap();
+    say(json!([one("beta", "handbook", json!("remove"))]));
+    assert!(stack.api("GET", by_hand, None).is_ok(), "{:?}", names());
+    stack.api("DELETE", by_hand, None).unwrap();
+    // No number of a proxy's ends the control plane.
+    let mut huge = hashes(&format!("{MINUTES} {PLANS} And something else that was not there before it, for once."));
+    (huge["bytes"], huge["words"]) = (json!(u64::MAX), json!(u64::MAX));
+    say(json!([one("beta", "rag:d/c/1", json!({"add": huge}))]));
+    let lost = json!({"instance": "by hand", "lost": u64::MAX, "writes": [one("beta", "handbook", json!("remove"))]});
+    stack.api("POST", "/v1/rag-writes", Some(&lost)).unwrap();
+    // What another tenant writes, too, guards nothing any more: somebody should know.
+    say(json!([one("acme", "rag:d/c/1", json!({"put": hashes(MINUTES)}))]));
+    let alerts = stack.api("GET", "/v1/alerts", None).unwrap();
+    let shared: Vec<&Value> =
+        alerts.as_array().unwrap().iter().filter(|alert| alert["kind"] == "phrases_shared").collect();
+    assert_eq!(shared.len(), 1, "{alerts}");
+    assert_eq!((&shared[0]["tenant"], &shared[0]["severity"]), (&json!("beta"), &json!("low")), "{alerts}");
+    assert!(shared[0]["summary"].as_str().unwrap().starts_with("acme wrote "), "{alerts}");
+    say(json!([one("acme", "rag:d/c/1", json!({"put": hashes(MINUTES)}))]));
+    say(json!([one("acme", "rag:d/c/1", json!("remove"))]));
     // When the policy no longer wants them, they are not taken in.
     stack.apply(&demo_policy()).unwrap();
     say(json!([one("beta", "rag:d/c/6", json!({"put": hashes(PLANS)}))]));

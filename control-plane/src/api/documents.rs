@@ -31,6 +31,8 @@ pub struct DocumentsResult {
     pub documents: usize,
     /// Phrases chosen from them.
     pub phrases: u64,
+    /// So many of these are not the tenant's alone, so they guard nothing.
+    pub shared: u64,
 }
 
 /// How much is common language.
@@ -126,7 +128,8 @@ pub async fn bulk(
     })
     .await?;
     let phrases = records.iter().map(|record| record.phrases).sum();
-    Ok(Json(DocumentsResult { documents: records.len(), phrases }))
+    let shared = records.iter().filter_map(|record| record.shared).sum();
+    Ok(Json(DocumentsResult { documents: records.len(), phrases, shared }))
 }
 
 /// A page of a tenant's documents, by name: counts only.

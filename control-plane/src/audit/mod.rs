@@ -121,7 +121,9 @@ fn place(claims: &mut Map<String, Value>, claim: &str, tenant: &str) {
 /// # Errors
 /// When one is running, or the policy has none.
 pub fn start(app: &Shared, by: &str) -> Result<String> {
-    let compiled = app.read(|model| model.compiled.clone()).context("no policy")?;
+    let compiled = app.read(|model| model.compiled.clone()).ok_or_else(|| {
+        crate::state::refused("policy_missing", "no policy was applied yet: `partywall policy apply FILE`")
+    })?;
     if compiled.audit.is_none() {
         return Err(crate::state::refused(
             "audit_missing",

@@ -116,7 +116,7 @@ pub(super) async fn explain(client: &Client, request_id: &str, json: bool) -> Re
 
 /// Sends documents in calls of bounded size.
 async fn send(client: &Client, tenant: &str, documents: Vec<(String, String)>) -> Result<Value> {
-    let (mut count, mut phrases, mut body) = (0u64, 0u64, Vec::new());
+    let (mut count, mut phrases, mut shared, mut body) = (0u64, 0u64, 0u64, Vec::new());
     let mut documents = documents.into_iter().peekable();
     while let Some((name, text)) = documents.next() {
         body.extend_from_slice(json!({"document": name, "text": text}).to_string().as_bytes());
@@ -129,16 +129,22 @@ async fn send(client: &Client, tenant: &str, documents: Vec<(String, String)>) -
         let result: Value = serde_json::from_str(&client.send(Method::POST, &path, body).await?.text().await?)?;
         let number = |name: &str| result.get(name).and_then(Value::as_u64).unwrap_or(0);
         (count, phrases) = (count + number("documents"), phrases + number("phrases"));
+        shared += number("shared");
     }
-    Ok(json!({"documents": count, "phrases": phrases}))
+    if shared > 0 {
+        eprintln!(
+            "{shared} of these phrases guard nothing: other tenants have written them too, or they are common language"
+        );
+    }
+    Ok(json!({"documents": count, "phrases": phrases, "shared": shared}))
 }
 
 fn lines(text: &str) -> Result<Vec<(String, String)>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
-            let value: Value = serde_json::from_str(line).with_context(|| format!("line {}", at + 1))?;
-            let member = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+            let value: Option<Value> = serde_json::from_str(line).ok();
+            let member = |name: &str| value.as_ref()?.get(name).and_then(Value::as_str).map(str::to_owned);
             match (member("document"), member("text")) {
                 (Some(document), Some(text)) => Ok((document, text)),
                 _ => bail!("line {}: wanted {{\"document\": …, \"text\": …}}", at + 1),

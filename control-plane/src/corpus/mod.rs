@@ -137,6 +137,11 @@ impl Corpus {
         self.in_force
     }
 
+    /// How many phrases documents chose, whether in force or not: any of these may come into force.
+    pub fn chosen(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.chosen.len() as u64).sum()
+    }
+
     /// What stands for all phrases in force and their owners, in whatever order they came.
     pub fn sum(&self) -> u128 {
         self.sum

@@ -486,7 +486,7 @@ pub(super) const ROWS: &[Row] = &[
         "alerts.webhooks[].kinds",
         Kind::Texts,
         "",
-        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_drift`, `namespace_mismatch`, `namespace_threshold`, `parity_gap`; without it all.",
+        "Only these kinds: `canary_crossed`, `documents_lost`, `fingerprint_match`, `namespace_drift`, `namespace_mismatch`, `namespace_threshold`, `parity_gap`, `phrases_shared`; without it all.",
     ),
     key("alerts.log", Kind::Bool(None), "true", "Whether the control plane's log is told too, at level WARN."),
     key(

@@ -12,6 +12,8 @@ use std::sync::Arc;
 const PART: usize = 4 << 20;
 /// The most bytes that are sent before an answer is waited for.
 const BATCH: usize = 8 << 20;
+/// The most parts of a row, many times what a document of the largest size has: more was not written by us.
+const MAX_PARTS: u32 = 1024;
 /// How long parts wait for their commit, in seconds.
 const STAGED_S: u64 = 900;
 
@@ -39,9 +41,14 @@ impl Staged {
 
 /// The keys of a version's parts.
 fn keys(remote: &Remote, version: &str) -> Result<Vec<String>> {
-    let (name, count) = version.split_once(':').context("a row's version cannot be read")?;
-    let count: u32 = count.parse().context("a row's version cannot be read")?;
+    let (name, count) = parse(version).context("a row's version cannot be read")?;
     Ok((1..=count).map(|part| remote.key(&format!("row:{name}:{part}"))).collect())
+}
+
+/// The name of a version, and how many parts it has.
+fn parse(version: &str) -> Option<(&str, u32)> {
+    let (name, count) = version.split_once(':')?;
+    Some((name, count.parse().ok().filter(|count| *count <= MAX_PARTS)?))
 }
 
 impl Remote {
@@ -108,5 +115,18 @@ impl Remote {
             bytes.extend(part);
         }
         Ok(Arc::new(Row::parse(field, bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_version_names_no_more_parts_than_a_row_has() {
+        assert_eq!(parse("ab:3"), Some(("ab", 3)));
+        for bad in ["ab:1025", "ab:4294967295", "ab:", "ab", "ab:-1", ""] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
     }
 }

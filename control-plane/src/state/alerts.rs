@@ -20,6 +20,7 @@ pub const KINDS: &[&str] = &[
     "namespace_mismatch",
     "namespace_threshold",
     "parity_gap",
+    "phrases_shared",
 ];
 
 /// An alert, and how often it was raised again while its window was open.

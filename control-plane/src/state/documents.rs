@@ -30,6 +30,9 @@ pub struct DocumentRecord {
     pub words: u64,
     /// Phrases that were chosen from it; they are in force while they are unique to its tenant.
     pub phrases: u64,
+    /// Only when it is taken in: so many of these were not its tenant's alone at that time, so they guard nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<u64>,
     /// When it was added, Unix seconds.
     pub created_at: u64,
 }
@@ -41,6 +44,7 @@ impl DocumentRecord {
             bytes: document.bytes,
             words: document.words,
             phrases: document.phrases,
+            shared: None,
             created_at: document.created_at,
         }
     }
@@ -111,7 +115,7 @@ impl App {
                 }
                 Some(_) => {}
             }
-            if model.corpus.in_force() + new > MAX_PHRASES {
+            if model.corpus.chosen() + new > MAX_PHRASES {
                 let why = format!("more than {MAX_PHRASES} phrases: remove documents");
                 return Err(refused("too_many_phrases", why));
             }
@@ -132,7 +136,8 @@ impl App {
                 let chosen = selector.choose(text, |id| model.corpus.taken(id, tenant));
                 let (bytes, phrases) = (text.len() as u64, chosen.phrases.len() as u64);
                 let document = Document { bytes, words: chosen.words, created_at, phrases };
-                let record = DocumentRecord::of(name, &document);
+                let shared = chosen.phrases.iter().filter(|phrase| model.corpus.taken(phrase.id, tenant)).count();
+                let record = DocumentRecord { shared: Some(shared as u64), ..DocumentRecord::of(name, &document) };
                 Ok((rows::field(tenant, name), Row::document(tenant, name, document, &chosen)?, record))
             };
             let work = || -> Result<Vec<_>> {

@@ -11,7 +11,7 @@ use partywall_core::harvest::{Change, Harvest, Hashes, Written};
 use partywall_core::phrase::Chosen;
 use partywall_core::record::Severity;
 use partywall_core::tenant::{TenantId, TenantStatus};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The most runs of one document: what is added again and again must end.
@@ -46,11 +46,21 @@ fn joined(old: Option<(Document, Chosen)>, new: (Document, Chosen)) -> Option<(D
     let ids: HashSet<u64> = chosen.phrases.iter().map(|phrase| phrase.id).collect();
     chosen.phrases.extend(new.1.phrases.into_iter().filter(|phrase| !ids.contains(&phrase.id)));
     chosen.runs.extend(new.1.runs);
-    document.bytes += new.0.bytes;
-    document.words += new.0.words;
+    // What a proxy says may be any number.
+    document.bytes = document.bytes.saturating_add(new.0.bytes);
+    document.words = document.words.saturating_add(new.0.words);
     document.phrases = chosen.phrases.len() as u64;
     (chosen.runs.len() <= MAX_RUNS).then_some((document, chosen))
 }
+
+/// So many phrases that two have written are no boilerplate.
+const MUCH: u64 = 32;
+
+/// So many phrases at most are there when more of tenants' writes are taken in: an operator's documents find room in any case.
+const ROOM: u64 = MAX_PHRASES / 4 * 3;
+
+/// How many phrases of the first tenant the second one writes as well.
+type Shared = BTreeMap<(TenantId, TenantId), u64>;
 
 /// Documents that change, by tenant and name.
 type Changed = BTreeMap<(TenantId, String), Row>;
@@ -70,6 +80,11 @@ impl App {
         });
         let mut lost = harvest.lost;
         if matters {
+            // Before it is taken in: what was told twice is folded, what was not told is lost.
+            let shared = self.read(|model| shared(model, writes));
+            if !shared.is_empty() {
+                self.raise(shared.into_iter().map(told).collect())?;
+            }
             let (changed, refused) = self.change_fingerprints(|model| {
                 let (changed, refused) = self.plan(model, writes)?;
                 let row = |((tenant, name), row): (&(TenantId, String), &Row)| {
@@ -82,7 +97,7 @@ impl App {
                 let count = rows.len() as u64;
                 Ok((Delta { rows, ..model.unchanged() }, (count, refused)))
             })?;
-            lost += refused;
+            lost = lost.saturating_add(refused);
             self.metrics.documents_harvested.inc_by(changed);
         }
         if lost > 0 {
@@ -94,13 +109,13 @@ impl App {
     /// Which documents change, and how many writes cannot be taken in.
     fn plan(&self, model: &Model, writes: &[Written]) -> Result<(Changed, u64)> {
         let (mut rows, mut lost) = (Changed::new(), 0);
-        let mut room = MAX_PHRASES.saturating_sub(model.corpus.in_force());
-        // Of one that leaves, or has left, nothing is remembered again.
-        let stays = |one: &&Written| {
-            let tenant = model.tenants.get(&one.tenant);
-            tenant.is_some_and(|tenant| tenant.status != TenantStatus::Offboarding)
-        };
-        for one in writes.iter().filter(stays) {
+        let mut room = ROOM.saturating_sub(model.corpus.chosen());
+        for one in writes.iter().filter(|one| stays(model, one)) {
+            // An operator's document is not a proxy's to change, nor to remove.
+            if !valid(one) {
+                lost += 1;
+                continue;
+            }
             let key = (one.tenant.clone(), one.document.clone());
             if !rows.contains_key(&key) {
                 let old = self.row(&one.tenant, &one.document)?;
@@ -117,7 +132,7 @@ impl App {
                 Change::Put(hashes) => read(hashes),
                 Change::Add(hashes) => read(hashes).and_then(|new| joined(row.new.clone(), new)),
             };
-            match next.filter(|(document, _)| valid(one) && document.phrases <= room) {
+            match next.filter(|(document, _)| document.phrases <= room) {
                 // Too short for a phrase: there is nothing to remember.
                 Some((_, chosen)) if chosen.runs.is_empty() => row.new = None,
                 Some((document, chosen)) => {
@@ -141,13 +156,46 @@ impl App {
         let summary = format!(
             "{lost} documents that tenants wrote through the vector databases are not guarded: too large, too many, or the control plane was away; add them by `partywall document add`"
         );
-        let alert = Alert::new("documents_lost", Severity::High, None, None, instance, summary);
-        let _writer = lock(&self.writer);
-        let write = self.store.write()?;
-        let filed = self.file(&write, &self.alerting(), vec![alert])?;
-        write.commit()?;
-        self.filed(filed);
+        self.raise(vec![Alert::new("documents_lost", Severity::High, None, None, instance, summary)])?;
         self.metrics.documents_lost.inc_by(lost);
         Ok(())
     }
+
+    fn raise(&self, alerts: Vec<Alert>) -> Result<()> {
+        let _writer = lock(&self.writer);
+        let write = self.store.write()?;
+        let filed = self.file(&write, &self.alerting(), alerts)?;
+        write.commit()?;
+        self.filed(filed);
+        Ok(())
+    }
+}
+
+/// Of one that leaves, or has left, nothing is remembered again.
+fn stays(model: &Model, one: &Written) -> bool {
+    model.tenants.get(&one.tenant).is_some_and(|tenant| tenant.status != TenantStatus::Offboarding)
+}
+
+/// Which phrases in force go out of it because another tenant writes them.
+fn shared(model: &Model, writes: &[Written]) -> Shared {
+    let mut shared = Shared::new();
+    for one in writes.iter().filter(|one| valid(one) && stays(model, one)) {
+        let (Change::Put(hashes) | Change::Add(hashes)) = &one.change else { continue };
+        let runs: BTreeSet<u64> = hashes.chosen().map(|chosen| chosen.runs).unwrap_or_default().into_iter().collect();
+        let owners =
+            runs.into_iter().filter_map(|run| model.corpus.owner(run)).filter_map(|own| model.corpus.tenant(own));
+        for owner in owners.filter(|owner| **owner != one.tenant) {
+            *shared.entry((owner.clone(), one.tenant.clone())).or_default() += 1;
+        }
+    }
+    shared
+}
+
+/// The alert about it.
+fn told(((owner, writer), count): ((TenantId, TenantId), u64)) -> Alert {
+    let severity = if count >= MUCH { Severity::High } else { Severity::Low };
+    let summary = format!(
+        "{writer} wrote {count} phrases of {owner} through a vector database: they are guarded no more while both have them; find out how {writer} came by them"
+    );
+    Alert::new("phrases_shared", severity, Some(owner.as_str()), None, writer.as_str(), summary)
 }

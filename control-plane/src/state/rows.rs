@@ -70,6 +70,7 @@ impl Row {
             anyhow::ensure!(bytes.len().is_multiple_of(8), "{field}: not a row of ours");
             Read::Common(longs(&bytes).collect())
         } else {
+            anyhow::ensure!(kind == DOCUMENT, "{field}: a row of no kind of ours");
             let (tenant, name) = name.split_once('/').context("a document without a tenant")?;
             let tenant = TenantId::parse(tenant).ok().context("a document of no tenant")?;
             let (document, _) = unpack(&bytes).with_context(|| format!("{field}: not a row of ours"))?;
@@ -251,4 +252,26 @@ fn each(store: &Store, mut each: impl FnMut(String, Row) -> Result<()>) -> Resul
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Row;
+
+    #[test]
+    fn a_row_that_is_none_of_ours_is_refused() {
+        let mut row = vec![super::FORMAT];
+        row.extend([0; 32]);
+        assert!(Row::parse("document/acme/x", row.clone()).is_ok());
+        for field in ["documents/acme/x", "document/ACME!/x", "document/acme", "x", ""] {
+            assert!(Row::parse(field, row.clone()).is_err(), "{field}");
+        }
+        let counts = row.len() - 8;
+        for (at, byte) in [(0, 9), (counts, 1), (counts + 3, 0xff), (counts + 7, 0xff)] {
+            let mut row = row.clone();
+            row.splice(at..=at, [byte]);
+            assert!(Row::parse("document/acme/x", row).is_err(), "{at}");
+        }
+        assert!(Row::parse("common/x", vec![0; 7]).is_err());
+    }
 }

@@ -357,3 +357,51 @@ fn a_documents_escapes_are_read_both_ways() {
         assert!(meant.iter().all(|run| selector.choose(written, |_| false).runs.contains(run)));
     }
 }
+
+/// An escape of JSON inside JSON that two events share: what is replaced is what each of them wrote, not what stands between.
+#[test]
+fn redaction_of_a_split_escape_leaves_the_framing() {
+    let prints =
+        fingerprints(&[("kestrel walnut bridge seven pebble thimble lantern copper", "beta")], Some(OnDetect::Redact));
+    let event = |choice: usize, text: &str| {
+        let data = serde_json::json!({"choices": [{"index": choice, "delta": {"content": text}}]});
+        format!("data: {data}\n\n")
+    };
+    let other = event(1, "something of another choice");
+    for (first, second) in [
+        ("kestrel walnut bridge seven pebble \\u0074himble lant\\", "u0065rn copper and on"),
+        ("kestrel walnut bridge seven\\", "npebble thimble lantern copper and on"),
+        ("kestrel \\u00", "77alnut bridge seven pebble thimble lantern copper and on"),
+        ("kestrel \\u0077alnut bridge seven pebble thimble lantern coppe\\u007", "2 and on"),
+    ] {
+        let body = format!("{}{other}{}data: [DONE]\n\n", event(0, first), event(0, second));
+        let result = run(scanner(&prints, "acme", Media::Sse, OnDetect::Block), body.as_bytes(), &[]);
+        let out = String::from_utf8(result.out).unwrap();
+        assert_eq!(result.did, [OnDetect::Redact], "{out}");
+        assert!(out.contains(&other), "{first}: {out}");
+        let events: Vec<&str> = out.split_terminator("\n\n").collect();
+        assert_eq!(events.len(), 4, "{out}");
+        for event in events.iter().take(3) {
+            let data = event.strip_prefix("data: ").unwrap();
+            assert!(serde_json::from_str::<serde_json::Value>(data).is_ok(), "{data}");
+        }
+        assert!(out.contains("and on") && !out.contains("copper") && !out.contains("bridge"), "{out}");
+    }
+}
+
+/// Interleaved blocks of one document: the anchor of one is not forgotten for the many that others begin.
+#[test]
+fn an_anchor_outlives_other_blocks() {
+    let prints = fingerprints(&[("kestrel walnut bridge seven pebble thimble lantern copper", "beta")], None);
+    let event = |index: usize, text: &str| {
+        format!("data: {}\n\n", serde_json::json!({"index": index, "delta": {"text": text}}))
+    };
+    for (first, second) in [("kestrel ", "walnut bridge"), ("kestrel", " walnut bridge")] {
+        let mut body = event(0, first);
+        (1..100).for_each(|index| body += &event(index, "a word here "));
+        body += &event(0, second);
+        body += &event(0, " seven pebble thimble lantern copper");
+        let result = run(scanner(&prints, "acme", Media::Sse, OnDetect::Block), body.as_bytes(), &[]);
+        assert_eq!(result.blocked, Some(Code::FingerprintMatch), "{first:?}");
+    }
+}

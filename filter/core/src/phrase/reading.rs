@@ -7,6 +7,9 @@
 use super::stream::{Found, View, Words};
 use crate::json::unescape;
 
+/// In so many bytes a backslash is looked for at once: behind a match it is looked for again.
+const RUN: usize = 512;
+
 /// A text in progress, read both ways.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
@@ -14,12 +17,15 @@ pub(crate) struct Reading {
     decoded: Option<Box<Decoded>>,
 }
 
+/// A part of a piece of the text: which piece, and the bytes of the stream.
+type Part = (u64, u64, u64);
+
 /// The second reading.
 #[derive(Clone)]
 struct Decoded {
     words: Words,
-    /// What may become an escape: each character, where it was written, and by how many bytes.
-    pending: Vec<(char, u64, usize)>,
+    /// What may become an escape: each character, and what wrote it.
+    pending: Vec<(char, Part)>,
 }
 
 impl Reading {
@@ -45,6 +51,7 @@ impl Reading {
         let mut done = 0usize;
         while let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) {
             let place = at.wrapping_add(done as u64);
+            let rest = rest.get(..rest.ceil_char_boundary(RUN)).unwrap_or(rest);
             let run = if self.decoded.is_some() { 0 } else { rest.find('\\').unwrap_or(rest.len()) };
             if run > 0 {
                 done = done.saturating_add(self.plain.text(view, rest.get(..run).unwrap_or(""), place, found));
@@ -92,7 +99,13 @@ impl Reading {
         let decoded = self.decoded.as_ref();
         let escape = decoded.filter(|decoded| decoded.words.is_live()).and_then(|decoded| decoded.pending.first());
         let live = [self.plain.live_from(view), decoded.and_then(|decoded| decoded.words.live_from(view))];
-        live.into_iter().flatten().chain(escape.map(|first| first.1)).min()
+        live.into_iter().flatten().chain(escape.map(|(_, part)| part.1)).min()
+    }
+
+    /// Whether a phrase may have begun, also where nothing of it is held yet.
+    pub(crate) fn has_begun(&self, view: &View<'_>) -> bool {
+        let begun = |words: &Words| words.is_live() || words.may_begin(view);
+        begun(&self.plain) || self.decoded.as_ref().is_some_and(|decoded| begun(&decoded.words))
     }
 }
 
@@ -110,8 +123,8 @@ impl Decoded {
         if self.pending.is_empty() && c != '\\' {
             return self.words.char(view, c, at, len, found);
         }
-        self.pending.push((c, at, len));
-        let text: String = self.pending.iter().map(|(c, _, _)| *c).collect();
+        self.pending.push((c, (self.words.string(), at, at.saturating_add(len as u64))));
+        let text: String = self.pending.iter().map(|(c, _)| *c).collect();
         let decoded = match text.as_bytes() {
             [_] => return,
             // What was escaped twice, too: the last one may still begin an escape.
@@ -132,22 +145,27 @@ impl Decoded {
             bytes => unescape(bytes).filter(|(_, len)| *len == bytes.len()).map(|(c, _)| c),
         };
         let Some(decoded) = decoded else { return self.give_up(view, found) };
-        let first = self.pending.first().map_or(at, |first| first.1);
-        self.pending.clear();
-        let len = at.saturating_add(len as u64).saturating_sub(first);
-        self.words.char(view, decoded, first, usize::try_from(len).unwrap_or(usize::MAX), found);
+        // Two pieces may share an escape: what stands between them is none of it.
+        let mut parts: Vec<Part> = Vec::new();
+        for (_, part) in self.pending.drain(..) {
+            match parts.last_mut() {
+                Some(last) if last.0 == part.0 => last.2 = part.2,
+                _ => parts.push(part),
+            }
+        }
+        self.words.written(view, decoded, &parts, found);
     }
 
     /// It was no escape.
     fn give_up(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
         let mut pending = std::mem::take(&mut self.pending).into_iter();
-        while let Some((c, at, len)) = pending.next() {
+        while let Some((c, part)) = pending.next() {
             // The backslash that ended it may begin another.
             if c == '\\' && pending.len() == 0 {
-                self.pending.push((c, at, len));
+                self.pending.push((c, part));
                 break;
             }
-            self.words.char(view, c, at, len, found);
+            self.words.written(view, c, &[part], found);
         }
     }
 }

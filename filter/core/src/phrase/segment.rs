@@ -70,7 +70,9 @@ impl Table {
                 return false;
             }
             if slot >> 16 == tag {
-                return slot & 0xffff != owner;
+                let known = slot & 0xffff;
+                // A tenant may have the number that stands for several.
+                return known == SEVERAL || known != owner;
             }
             at = at.wrapping_add(1);
             if at >= size {
@@ -167,5 +169,21 @@ impl LoadedPhrases {
             at = at.saturating_add(1);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_have_is_nobodys_own() {
+        let hash = 0x1234_0000_0000_0001;
+        let table = Table::build([(hash, 1), (hash, 2)].into_iter(), 4);
+        for owner in [0, 1, 2, 3, SEVERAL, SEVERAL + 1, u32::MAX] {
+            assert!(table.holds(hash, owner), "{owner}");
+        }
+        let table = Table::build([(hash, 1)].into_iter(), 4);
+        assert!(!table.holds(hash, 1) && table.holds(hash, 2));
     }
 }

@@ -103,19 +103,27 @@ impl Selector {
         words
     }
 
-    /// What a document yields; none of its runs for which `taken` says that they are no one's, or somebody else's.
+    /// What a document yields. Of runs for which `taken` says that they are no one's, or somebody else's, one is chosen only where there is no
+    /// other: it comes into force when it is this tenant's alone.
     pub fn choose(&self, text: &str, taken: impl Fn(u64) -> bool) -> Chosen {
         let words = self.read(text);
         let runs: Vec<u64> = words.windows(WORDS).map(|run| self.id(run)).collect();
         let mut scores: Vec<u32> = words.windows(WORDS).map(score).collect();
         let mut phrases = Vec::with_capacity(words.len() / 3);
         let mut seen = ByHash::<()>::with_capacity_and_hasher(words.len() / 3, BuildHasherDefault::default());
-        let mut last: Option<usize> = None;
+        let (mut last, mut waiting): (Option<usize>, Option<usize>) = (None, None);
         let window = WINDOW.min(scores.len());
         for first in 0..scores.len().saturating_add(1).saturating_sub(window.max(1)) {
             if last.is_some_and(|last| last >= first) {
                 continue;
             }
+            let mut choose = |at: usize| {
+                let phrase = self.phrase(words.get(at..).unwrap_or_default());
+                if let Some(phrase) = phrase.filter(|phrase| seen.insert(phrase.id, ()).is_none()) {
+                    phrases.push(phrase);
+                }
+            };
+            let chosen = last;
             // The rarest begin; of equals the later one, which serves more windows.
             while let Some((at, id)) = best(&scores, &runs, first, window) {
                 if taken(id) {
@@ -123,11 +131,16 @@ impl Selector {
                     continue;
                 }
                 last = Some(at);
-                let phrase = self.phrase(words.get(at..).unwrap_or_default());
-                if let Some(phrase) = phrase.filter(|phrase| seen.insert(phrase.id, ()).is_none()) {
-                    phrases.push(phrase);
-                }
+                choose(at);
                 break;
+            }
+            if last == chosen && waiting.is_none_or(|waiting| waiting < first) {
+                let here = words.windows(WORDS).enumerate().skip(first).take(window);
+                let best = here.map(|(at, run)| (score(run), at)).filter(|(score, _)| *score > 0).max();
+                if let Some((_, at)) = best {
+                    waiting = Some(at);
+                    choose(at);
+                }
             }
         }
         let mut runs = runs;

@@ -148,13 +148,23 @@ impl Words {
                     fresh.push(&view.set.words, fold::ascii(*byte));
                 }
             }
-            self.wrote(place, at.wrapping_add(done as u64));
+            self.wrote(self.string, place, at.wrapping_add(done as u64));
         }
         done
     }
 
     /// Reads one character that `len` bytes at `at` wrote.
     pub(crate) fn char(&mut self, view: &View<'_>, c: char, at: u64, len: usize, found: &mut Vec<Found>) {
+        self.written(view, c, &[(self.string, at, at.saturating_add(len as u64))], found);
+    }
+
+    /// Which piece of the text is being read.
+    pub(crate) fn string(&self) -> u64 {
+        self.string
+    }
+
+    /// Reads one character that these parts of pieces wrote: `(piece, begin, end)`.
+    pub(crate) fn written(&mut self, view: &View<'_>, c: char, parts: &[(u64, u64, u64)], found: &mut Vec<Found>) {
         fold::char(c, |byte| {
             if byte == SEPARATOR {
                 if !self.word.is_empty() {
@@ -162,12 +172,12 @@ impl Words {
                 }
                 return;
             }
-            self.begin(at);
+            self.begin(parts.first().map_or(0, |part| part.1));
             self.word.push(&view.set.words, byte);
             if let Some(fresh) = &mut self.fresh {
                 fresh.push(&view.set.words, byte);
             }
-            self.wrote(at, at.saturating_add(len as u64));
+            parts.iter().for_each(|(string, from, to)| self.wrote(*string, *from, *to));
         });
     }
 
@@ -182,13 +192,15 @@ impl Words {
     }
 
     /// A part of a word was read. Where it stands matters only for what is live.
-    fn wrote(&mut self, from: u64, to: u64) {
+    fn wrote(&mut self, string: u64, from: u64, to: u64) {
         if self.live.is_empty() && self.other.is_empty() {
             return;
         }
         match self.pieces.back_mut() {
-            Some(last) if last.string == self.string => last.to = to,
-            _ => self.pieces.push_back(Piece { string: self.string, from, to }),
+            // A character that folds to several is written once.
+            Some(last) if last.string > string || last.string == string && last.to >= to => {}
+            Some(last) if last.string == string => last.to = to,
+            _ => self.pieces.push_back(Piece { string, from, to }),
         }
     }
 
@@ -252,6 +264,11 @@ impl Words {
     /// Whether a phrase may have begun.
     pub(crate) fn is_live(&self) -> bool {
         !self.live.is_empty() || !self.other.is_empty()
+    }
+
+    /// Whether the word in progress begins a phrase, if it ends here.
+    pub(crate) fn may_begin(&self, view: &View<'_>) -> bool {
+        !self.word.is_empty() && view.live(view.set.words.word(self.word.bytes()), true, u8::MAX) != 0
     }
 
     /// Whether what follows means the same to both, for sure.

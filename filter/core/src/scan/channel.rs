@@ -73,6 +73,9 @@ pub(super) struct Engine<'s> {
 /// How many ASCII bytes are read at once.
 const BLOCK: usize = 64;
 
+/// So many are looked at before: behind a match they are looked at again.
+const RUN: usize = 8 * BLOCK;
+
 /// What one ASCII byte means: `what disguises see:16 | class:3 | symbol:6 | folded:7`.
 const ASCII: [u32; 256] = {
     let mut table = [0u32; 256];
@@ -187,7 +190,7 @@ impl Channel {
         let mut at = at;
         while let Some(first) = rest.as_bytes().first() {
             if first.is_ascii() {
-                let run = rest.as_bytes().iter().position(|b| !b.is_ascii()).unwrap_or(rest.len());
+                let run = rest.as_bytes().iter().take(RUN).position(|b| !b.is_ascii()).unwrap_or(rest.len().min(RUN));
                 let (ascii, later) = rest.split_at_checked(run).unwrap_or((rest, ""));
                 for block in ascii.as_bytes().chunks(BLOCK) {
                     let disguised = match self.block(engine, block, at) {
@@ -385,6 +388,12 @@ impl Channel {
         let disguised = self.disguises.as_ref().and_then(|disguises| disguises.live_from()).filter(begun);
         let phrase = engine.phrases.as_ref().and_then(|view| self.words.live_from(view)).filter(begun);
         [literal, disguised, phrase].into_iter().flatten().min()
+    }
+
+    /// Whether something that may become a match was read, also where it holds nothing back yet.
+    pub(super) fn has_begun(&self, engine: &Engine<'_>) -> bool {
+        let words = engine.phrases.as_ref().is_some_and(|view| self.words.has_begun(view));
+        words || self.live_from(engine, HoldBack::Exact).is_some()
     }
 
     /// As [`Channel::live_from`], before the last character was read.

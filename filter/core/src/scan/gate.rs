@@ -4,7 +4,7 @@
 //! delivered, withheld, or is still held.
 
 use crate::record::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What stands in the place of a redacted span.
 pub(super) const REDACTED: &[u8] = b"[redacted]";
@@ -12,13 +12,8 @@ pub(super) const REDACTED: &[u8] = b"[redacted]";
 /// The same between numbers.
 const ZERO: &[u8] = b"0";
 
-/// A span to be replaced, in bytes of the stream.
-struct Redaction {
-    from: u64,
-    to: u64,
-    /// Whether this span shows the replacement; further spans of the same match just vanish.
-    shown: bool,
-}
+/// The end of a span to be replaced, and whether it shows the replacement: further spans of the same match just vanish.
+type Redaction = (u64, bool);
 
 /// Bytes on their way out.
 #[derive(Default)]
@@ -28,7 +23,8 @@ pub(super) struct Gate {
     head: usize,
     /// The stream's offset of the first held byte.
     at: u64,
-    redactions: Vec<Redaction>,
+    /// By where they begin; no two touch.
+    redactions: BTreeMap<u64, Redaction>,
     /// Where arrays of numbers stand: a number takes the place of what is replaced there.
     numbers: VecDeque<(u64, u64)>,
     /// Up to here a redaction's replacement has been written already.
@@ -61,20 +57,17 @@ impl Gate {
     /// Marks the spans of a match.
     pub(super) fn redact(&mut self, spans: &[(u64, u64)]) {
         for (index, (from, to)) in spans.iter().enumerate() {
-            self.redactions.push(Redaction { from: *from, to: *to, shown: index == 0 });
-        }
-        self.redactions.sort_by_key(|redaction| (redaction.from, redaction.to));
-        let mut joined: Vec<Redaction> = Vec::with_capacity(self.redactions.len());
-        for next in self.redactions.drain(..) {
-            match joined.last_mut() {
-                Some(last) if next.from <= last.to => {
-                    last.to = last.to.max(next.to);
-                    last.shown |= next.shown;
-                }
-                _ => joined.push(next),
+            let (mut from, mut to, mut shown) = (*from, *to, index == 0);
+            // Those that it touches become one with it. They end as they begin: the last that begins in it may begin before it.
+            while let Some((begin, (end, also))) = self.redactions.range(..=to).next_back()
+                && *end >= from
+            {
+                let begin = *begin;
+                (from, to, shown) = (from.min(begin), to.max(*end), shown | also);
+                self.redactions.remove(&begin);
             }
+            self.redactions.insert(from, (to, shown));
         }
-        self.redactions = joined;
     }
 
     /// Says that an array of numbers stands there.
@@ -88,14 +81,14 @@ impl Gate {
     /// Lets everything before `to` leave.
     pub(super) fn release(&mut self, to: u64) {
         while self.at < to {
-            let redaction = self.redactions.first().map(|redaction| (redaction.from, redaction.to, redaction.shown));
+            let redaction = self.redactions.first_key_value().map(|(from, redaction)| (*from, *redaction));
             match redaction {
-                Some((_, end, _)) if end <= self.at => {
-                    self.redactions.remove(0);
+                Some((from, (end, _))) if end <= self.at => {
+                    self.redactions.remove(&from);
                 }
-                Some((from, end, shown)) if from <= self.at => {
+                Some((from, (end, shown))) if from <= self.at => {
                     let begins = !(from <= self.redacted_to && self.redacted_to > 0);
-                    if begins && self.numbers.iter().any(|array| (array.0..array.1).contains(&from)) {
+                    if begins && self.in_numbers(from) {
                         self.out.extend_from_slice(ZERO);
                     } else if begins && shown {
                         self.out.extend_from_slice(REDACTED);
@@ -108,7 +101,7 @@ impl Gate {
                     self.bytes.withheld = self.bytes.withheld.saturating_add(gone);
                 }
                 other => {
-                    let until = other.map_or(to, |(from, _, _)| from.min(to));
+                    let until = other.map_or(to, |(from, _)| from.min(to));
                     let gone = self.pop(until, true);
                     self.bytes.delivered = self.bytes.delivered.saturating_add(gone);
                     if gone == 0 {
@@ -117,6 +110,12 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// Whether an array of numbers stands there. They were noted in the order of the stream.
+    fn in_numbers(&self, at: u64) -> bool {
+        let after = self.numbers.partition_point(|array| array.0 <= at);
+        after.checked_sub(1).and_then(|last| self.numbers.get(last)).is_some_and(|array| at < array.1)
     }
 
     fn pop(&mut self, to: u64, keep: bool) -> u64 {

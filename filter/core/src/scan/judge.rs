@@ -22,8 +22,14 @@ use std::rc::Rc;
 const MAX_CHANNELS: usize = 4096;
 /// The most of them that may never go on.
 const MAX_TRANSIENT: usize = 64;
+/// The most of these in which an anchor is all that was read of a phrase.
+const MAX_BEGUN: usize = 256;
 /// The most matches that are recorded one by one.
 const MAX_HITS: usize = 64;
+/// So many matches of one string are collected before they do what they do.
+const MANY: usize = 256;
+/// So many bytes of plain text are read at first, and twice as many after each piece without a match: what was read beyond a match is read again.
+const FIRST_PIECE: usize = 64;
 /// The channel of text that is no JSON.
 pub(super) const PLAIN: u64 = 1;
 
@@ -50,7 +56,8 @@ pub(super) struct Origin<'o>(pub(super) &'o [(usize, u64)]);
 
 impl Origin<'_> {
     fn place(&self, offset: usize) -> u64 {
-        let line = self.0.iter().rev().find(|(from, _)| *from <= offset).copied().unwrap_or((0, 0));
+        let after = self.0.partition_point(|(from, _)| *from <= offset);
+        let line = after.checked_sub(1).and_then(|last| self.0.get(last)).copied().unwrap_or((0, 0));
         line.1.saturating_add(offset.saturating_sub(line.0) as u64)
     }
 }
@@ -110,14 +117,16 @@ impl Judge {
 
     /// Reads more of a channel. On a match that blocks, what was safe before it is released.
     pub(super) fn plain(&mut self, text: &str, at: u64, release: bool) -> Result<(), Code> {
-        let mut done = 0usize;
+        let (mut done, mut piece) = (0usize, FIRST_PIECE);
         while done < text.len() {
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
             let channel = self.channels.entry(PLAIN).or_insert_with(|| Channel::new(&self.set, self.evasion));
             let rest = text.get(done..).unwrap_or("");
+            let rest = rest.get(..rest.ceil_char_boundary(piece)).unwrap_or(rest);
             let place = at.saturating_add(done as u64);
             let (read, live) = phrases::plain(channel, &engine, rest, place, self.hold, &mut self.found);
             done = done.saturating_add(read);
+            piece = if self.found.is_empty() { piece.saturating_mul(2) } else { FIRST_PIECE };
             if release && self.blocks() {
                 let last = text.get(..done).and_then(|read| read.chars().next_back()).map_or(0, char::len_utf8);
                 let here = at.saturating_add(done.saturating_sub(last) as u64);
@@ -205,7 +214,7 @@ impl Judge {
             if !self.channels.contains_key(&id) {
                 self.open(id, transient)?;
             }
-            let Some(channel) = self.channels.get_mut(&id) else { return Err(Code::Internal) };
+            let channel = self.channels.get_mut(&id).ok_or(Code::Internal)?;
             // A constant of the envelope (id, model) repeats itself: it is read like everything else, but what
             // begins in it must not hold back every event.
             channel.constant = None;
@@ -217,34 +226,39 @@ impl Judge {
                 channel.last_value = value;
             }
             channel.begin_string();
-            let engine = engine(&self.set, &self.owners, self.phrase_owners);
-            phrases::begin(channel, &engine, &mut self.found);
+            let view = engine(&self.set, &self.owners, self.phrase_owners);
+            phrases::begin(channel, &view, &mut self.found);
+            let mut new = Vec::new();
             for (c, at, len) in &characters {
                 let at = place.saturating_add(*at as u64);
-                channel.char(&engine, *c, at, *len, &mut self.found);
-                phrases::char(channel, &engine, *c, at, *len, &mut self.found);
+                channel.char(&view, *c, at, *len, &mut new);
+                phrases::char(channel, &view, *c, at, *len, &mut new);
+                // One by one: of what one character ends, a literal in clear and in disguise is one match.
+                self.found.append(&mut new);
             }
-            if !text.numbers {
-                read(channel, &engine, raw, place, text.escaped, &mut self.found);
+            self.settle(redactable)?;
+            let mut done = if text.numbers { raw.len() } else { 0 };
+            while done < raw.len() {
+                let engine = engine(&self.set, &self.owners, self.phrase_owners);
+                let channel = self.channels.get_mut(&id).ok_or(Code::Internal)?;
+                done = read(channel, &engine, raw, done, place, text.escaped, &mut self.found);
+                self.settle(redactable)?;
             }
         }
-        let mut seen = Vec::new();
-        self.found.retain(|found| {
-            let one = (found.id, found.spans.first().copied());
-            let new = !seen.contains(&one);
-            seen.push(one);
-            new
-        });
-        self.settle(redactable)
+        Ok(())
     }
 
     /// Makes room for another text and begins it.
     fn open(&mut self, id: u64, transient: bool) -> Result<(), Code> {
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
-        if transient && self.channels.values().filter(|channel| channel.transient).count() >= MAX_TRANSIENT {
-            // They may count tokens: those in which nothing is live are over.
-            self.channels
-                .retain(|_, channel| !channel.transient || channel.live_from(&engine, HoldBack::Exact).is_some());
+        let waiting = |channels: &HashMap<u64, Channel>| channels.values().filter(|channel| channel.transient).count();
+        if transient && waiting(&self.channels) >= MAX_TRANSIENT {
+            // They may count tokens: those in which nothing has begun are over. An anchor has, though nothing is held for it.
+            self.channels.retain(|_, channel| !channel.transient || channel.has_begun(&engine));
+            if waiting(&self.channels) >= MAX_BEGUN {
+                let live = |channel: &Channel| channel.live_from(&engine, HoldBack::Exact).is_some();
+                self.channels.retain(|_, channel| !channel.transient || live(channel));
+            }
         }
         if self.channels.len() >= MAX_CHANNELS {
             return Err(Code::UpstreamMalformed);
@@ -280,15 +294,23 @@ impl Judge {
             let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
             let engine = engine(&self.set, &self.owners, self.phrase_owners);
             self.scratch.restart(&engine);
-            read(&mut self.scratch, &engine, raw, 0, text.escaped, &mut self.found);
-            phrases::end(&mut self.scratch, &engine, &mut self.found);
-            for found in self.found.drain(..) {
-                let one = (found.class, found.id);
-                if !all.contains(&one) {
-                    if all.len() >= most {
-                        return all;
+            let mut done = 0usize;
+            loop {
+                done = read(&mut self.scratch, &engine, raw, done, 0, text.escaped, &mut self.found);
+                if done >= raw.len() {
+                    phrases::end(&mut self.scratch, &engine, &mut self.found);
+                }
+                for found in self.found.drain(..) {
+                    let one = (found.class, found.id);
+                    if !all.contains(&one) {
+                        if all.len() >= most {
+                            return all;
+                        }
+                        all.push(one);
                     }
-                    all.push(one);
+                }
+                if done >= raw.len() {
+                    break;
                 }
             }
         }
@@ -297,9 +319,15 @@ impl Judge {
 
     fn alone_in(&mut self, doc: &str, text: &Alone, origin: &Origin<'_>) -> Result<(), Code> {
         let raw = doc.get(text.start..text.start.saturating_add(text.len)).unwrap_or("");
+        let place = origin.place(text.start);
+        self.scratch.restart(&engine(&self.set, &self.owners, self.phrase_owners));
+        let mut done = 0usize;
+        while done < raw.len() {
+            let engine = engine(&self.set, &self.owners, self.phrase_owners);
+            done = read(&mut self.scratch, &engine, raw, done, place, text.escaped, &mut self.found);
+            self.settle(text.quoted)?;
+        }
         let engine = engine(&self.set, &self.owners, self.phrase_owners);
-        self.scratch.restart(&engine);
-        read(&mut self.scratch, &engine, raw, origin.place(text.start), text.escaped, &mut self.found);
         phrases::end(&mut self.scratch, &engine, &mut self.found);
         self.settle(text.quoted)
     }
@@ -330,11 +358,16 @@ impl Judge {
         if blocked { Err(Code::FingerprintMatch) } else { Ok(()) }
     }
 
-    /// Records a match. Of more than can be kept the gravest are, so that no flood of small ones hides a large one.
+    /// Records a match, once where a text is read in two ways. Of more than can be kept the gravest are, so that no flood of small ones
+    /// hides a large one.
     fn record(&mut self, found: &Match, action: OnDetect, echo: bool) {
         let offset = found.spans.first().map_or(0, |span| span.0);
         let (fingerprint, class, severity) = (found.id, found.class, found.severity);
         let hit = Hit { fingerprint, class, severity, offset, action: Some(action), echo };
+        let same = |known: &Hit| (known.fingerprint, known.class, known.offset) == (fingerprint, class, offset);
+        if self.hits.iter().any(same) {
+            return;
+        }
         if self.hits.len() < MAX_HITS {
             self.hits.push(hit);
             return;
@@ -354,14 +387,28 @@ impl Judge {
     }
 }
 
-/// Reads a whole JSON string that was written at `at`: runs without escapes at once, escapes one by one. Matches are
-/// collected, none stops the reading.
-fn read(channel: &mut Channel, engine: &Engine<'_>, raw: &str, at: u64, escaped: bool, found: &mut Vec<Match>) {
+/// Reads on in a JSON string that was written at `at`: runs without escapes at once, escapes one by one. A match does not stop the
+/// reading, but many do. Returns how many bytes of the string were read.
+fn read(
+    channel: &mut Channel,
+    engine: &Engine<'_>,
+    raw: &str,
+    from: usize,
+    at: u64,
+    escaped: bool,
+    found: &mut Vec<Match>,
+) -> usize {
     let mut new = Vec::new();
-    let mut done = 0usize;
-    while let Some(rest) = raw.get(done..).filter(|rest| !rest.is_empty()) {
+    let mut done = from;
+    // Where the next escape begins, or the end.
+    let mut escape = done;
+    while let Some(rest) = raw.get(done..).filter(|rest| !rest.is_empty() && found.len() < MANY) {
         let place = at.saturating_add(done as u64);
-        let run = if escaped { rest.find('\\').unwrap_or(rest.len()) } else { rest.len() };
+        if escape <= done {
+            let run = if escaped { rest.find('\\').unwrap_or(rest.len()) } else { rest.len() };
+            escape = done.saturating_add(run);
+        }
+        let run = escape.saturating_sub(done);
         if run > 0 {
             let read = channel.text(engine, rest.get(..run).unwrap_or(""), place, &mut new);
             phrases::text(channel, engine, rest.get(..read).unwrap_or(""), place, &mut new);
@@ -372,8 +419,9 @@ fn read(channel: &mut Channel, engine: &Engine<'_>, raw: &str, at: u64, escaped:
             done = done.saturating_add(len);
         } else {
             // A walked document has no such escape.
-            return;
+            return raw.len();
         }
         found.append(&mut new);
     }
+    done
 }
