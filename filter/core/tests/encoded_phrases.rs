@@ -19,6 +19,7 @@ use partywall_core::snapshot::wire::{Evasion, HoldBack, Limits, OnDetect, Phrase
 use partywall_core::tenant::TenantId;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 const KEY: [u8; 16] = [7; 16];
@@ -32,10 +33,19 @@ fn selector() -> Selector {
 }
 
 fn set<'t>(documents: impl IntoIterator<Item = (&'t str, &'t str)>, removed: &[u64]) -> Rc<FingerprintSet> {
+    set_without(documents, removed, &HashSet::new())
+}
+
+fn set_without<'t>(
+    documents: impl IntoIterator<Item = (&'t str, &'t str)>,
+    removed: &[u64],
+    taken: &HashSet<u64>,
+) -> Rc<FingerprintSet> {
     let (selector, wire) = (selector(), WireKey::new(&KEY));
     let segments = documents.into_iter().map(|(text, owner)| {
         let owner = tenant(owner);
-        let phrases: Vec<_> = selector.choose(text, |_| false).phrases.into_iter().map(|p| (p, &owner)).collect();
+        let phrases = selector.choose(text, |id| taken.contains(&id)).phrases;
+        let phrases: Vec<_> = phrases.into_iter().map(|p| (p, &owner)).collect();
         let blob = phrase::compile(&phrases, &wire).unwrap();
         let segment = Segment { digest: hex::encode(Sha256::digest(&blob)), bytes: blob.len() as u64, entries: 0 };
         let mut loader = Loader::new(&segment).unwrap();
@@ -236,7 +246,7 @@ fn little_of_an_encoded_phrase_leaves() {
             let out = run(scanner(&set, Media::Text, OnDetect::Block), body, 0..body.len()).0;
             // Up to "Kestrel, ", and what an alignment adds; what wakes a reading has left.
             let most = encoded.len() * (lead.len() + 9) / text.len() + encoded.len() / 20 + 4;
-            let wakes = if name.contains("base") { 24 } else { 48 };
+            let wakes = encoded.len() * 17 / text.len();
             let most = if lead.is_empty() { most.max(wakes) } else { most };
             assert!(out.len() <= most + 14, "{name}: {} of {most}: {:?} of {encoded:?}", out.len(), String::from_utf8_lossy(&out));
         }
@@ -362,13 +372,14 @@ fn hits(set: &Rc<FingerprintSet>, text: &str, evasion: Evasion) -> Vec<(u64, u64
 
 fn no_false_alarm(bytes: usize) {
     let (guarded, free) = documents();
-    let set = set([(guarded.as_str(), "beta")], &[]);
+    let taken = selector().runs(&free).into_iter().collect();
+    let set = set_without([(guarded.as_str(), "beta")], &[], &taken);
     let mut text = ordinary(&free, bytes);
     assert_eq!(hits(&set, &text, Evasion::Strict), hits(&set, &text, Evasion::Plain), "what is there in clear, and nothing else");
-    let copy: String = guarded.split_inclusive(' ').skip(300).take(40).collect();
-    let known = hits(&set, &text, Evasion::Plain).len();
+    assert_eq!(hits(&set, &text, Evasion::Plain), [], "sentences of other documents");
+    let copy: String = guarded.split_inclusive(' ').skip(300).take(400).collect();
     text += &STANDARD.encode(copy);
-    assert!(hits(&set, &text, Evasion::Strict).len() > known, "it would have been found");
+    assert_ne!(hits(&set, &text, Evasion::Strict), [], "it would have been found");
 }
 
 #[test]
@@ -390,24 +401,27 @@ fn speed() {
     let (guarded, free) = documents();
     let set = set([(guarded.as_str(), "beta")], &[]);
     let mut r = Random(3);
-    let english: String = free.chars().filter(|c| c.is_ascii_alphabetic() || " .,\n".contains(*c)).collect();
+    let word = |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic() || ".,;:()'`".contains(c));
+    let english = free.split(' ').filter(word).collect::<Vec<_>>().join(" ");
     let texts = [
         ("English", english.repeat((4 << 20) / english.len())),
         ("documents", free.repeat((4 << 20) / free.len())),
-        ("Chinese", "本合同自双方签字之日起生效，有效期为一年。".repeat(60_000)),
-        ("numbers", (0..400_000).map(|_| format!("{:02},{} ", r.below(100), r.below(10_000))).collect()),
-        ("base64 of bytes", STANDARD.encode(r.bytes(2 << 20))),
-        ("base64 of English", STANDARD.encode(english.repeat((2 << 20) / english.len()))),
-        ("percent", each(&english, |c| if c == ' ' { "%20".into() } else { c.to_string() }).repeat(20)),
+        ("Chinese", "本合同自双方签字之日起生效，有效期为一年。".repeat(20_000)),
+        ("numbers", (0..100_000).map(|_| format!("{:02},{} ", r.below(100), r.below(10_000))).collect()),
+        ("base64 of bytes", STANDARD.encode(r.bytes(1 << 19))),
+        ("base64 of English", STANDARD.encode(&english)),
+        ("percent", each(&english, |c| if c == ' ' { "%20".into() } else { c.to_string() }).repeat(8)),
     ];
-    for (name, text) in texts {
-        for size in [4, 16 << 10] {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (name, text) in texts.into_iter().filter(|(name, _)| name.starts_with(&only)) {
+        for size in [16 << 10, 4] {
             let mut times = [Vec::new(), Vec::new()];
-            for _ in 0..11 {
+            let text = if size < 100 { &text.as_bytes()[..text.len().min(1 << 18)] } else { text.as_bytes() };
+            for _ in 0..7 {
                 for (evasion, times) in [Evasion::Plain, Evasion::Strict].into_iter().zip(&mut times) {
                     let start = std::time::Instant::now();
                     let mut scanner = scanner(&set, Media::Text, OnDetect::Alert).evasion(evasion);
-                    text.as_bytes().chunks(size).for_each(|chunk| drop(scanner.push(chunk, false)));
+                    text.chunks(size).for_each(|chunk| drop(scanner.push(chunk, false)));
                     times.push(start.elapsed().as_secs_f64());
                 }
             }

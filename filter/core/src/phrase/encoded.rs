@@ -89,50 +89,76 @@ struct Run<const BITS: u32, const GROUP: usize> {
     bits: u128,
     count: u32,
     lenses: [Option<Box<Lens>>; GROUP],
+    /// Nobody was there to read what may be text.
+    missed: bool,
 }
 
 impl<const BITS: u32, const GROUP: usize> Default for Run<BITS, GROUP> {
     fn default() -> Self {
-        Self { bits: 0, count: 0, lenses: std::array::from_fn(|_| None) }
+        Self { bits: 0, count: 0, lenses: std::array::from_fn(|_| None), missed: false }
     }
 }
 
 impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
-    /// So many characters are a run. Of base64 and base32 they are 15 bytes, all of which are kept; of hex they are twelve.
-    const LEAST: u32 = if BITS == 6 { 20 } else { 24 };
+    /// So many characters are a run: 15 or 16 bytes, all of which are kept.
+    const LEAST: u32 = if BITS == 6 {
+        20
+    } else if BITS == 5 {
+        24
+    } else {
+        32
+    };
     /// No lens is awake in a shorter one: the last character may be taken back.
     const AWAKE: u32 = Self::LEAST - 1;
     const GROUP_BITS: u32 = BITS * GROUP as u32;
     /// So many of the last characters are known.
     const KEPT: u32 = 128 / BITS;
 
-    /// How many characters it has, if that is not enough; `None` when every further one must be looked at.
-    fn asleep(&self) -> Option<usize> {
-        let asleep = self.count < Self::LEAST && self.lenses.iter().all(Option::is_none);
-        asleep.then_some(self.count as usize)
+    fn is_awake(&self) -> bool {
+        self.lenses.iter().any(Option::is_some)
     }
 
-    /// Reads one character of this value.
-    fn push(&mut self, view: &View<'_>, value: u8, piece: Piece, found: &mut Vec<Found>) {
+    fn is_long(&self) -> bool {
+        self.count >= Self::AWAKE
+    }
+
+    /// Reads one character of this value; without a `view` only how far the run is.
+    fn push(&mut self, view: Option<&View<'_>>, value: u8, piece: Piece, found: &mut Vec<Found>) {
         self.bits = self.bits << BITS | u128::from(value);
         self.count = self.count.wrapping_add(1);
-        if self.count >= Self::LEAST {
-            self.read(view, piece, found);
+        if self.count < Self::LEAST {
+            return;
         }
+        match view {
+            Some(view) => self.read(view, piece, found),
+            None => {
+                let mut kept = [0; 16];
+                self.missed |= self.text(&mut kept).is_some();
+            }
+        }
+    }
+
+    /// What the last whole groups say, if it may be text.
+    fn text<'k>(&self, kept: &'k mut [u8; 16]) -> Option<&'k [u8]> {
+        if !may_be_text(self.bits) {
+            return None;
+        }
+        *kept = self.bits.to_be_bytes();
+        let groups = self.count.min(Self::KEPT).wrapping_mul(BITS).checked_div(Self::GROUP_BITS);
+        let there = groups.unwrap_or(0).wrapping_mul(Self::GROUP_BITS / 8) as usize;
+        text(kept.get(kept.len().saturating_sub(there)..)?)
     }
 
     #[cold]
     fn read(&mut self, view: &View<'_>, piece: Piece, found: &mut Vec<Found>) {
+        let mut kept = [0; 16];
+        let text = self.text(&mut kept);
         for (phase, slot) in (0u32..).zip(&mut self.lenses) {
             let since = self.count.wrapping_sub(phase).wrapping_sub(1).checked_rem(GROUP as u32).unwrap_or(0);
             let bits = since.wrapping_add(1).wrapping_mul(BITS);
             let Some(lens) = slot else {
                 if bits == Self::GROUP_BITS {
-                    let bytes = self.bits.to_be_bytes();
-                    let groups = self.count.min(Self::KEPT).wrapping_mul(BITS).checked_div(Self::GROUP_BITS);
-                    let there = groups.unwrap_or(0).wrapping_mul(Self::GROUP_BITS / 8) as usize;
-                    let bytes = bytes.get(bytes.len().saturating_sub(there)..).unwrap_or_default();
-                    *slot = text(bytes).map(|text| {
+                    *slot = text.map(|text| {
                         let mut lens = Box::<Lens>::default();
                         for byte in text {
                             join(&mut lens.head, piece);
@@ -163,15 +189,15 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
     }
 
     /// The run ends.
-    fn end(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
-        if self.count >= Self::AWAKE {
+    fn end(&mut self, view: Option<&View<'_>>, found: &mut Vec<Found>) {
+        if let Some(view) = view.filter(|_| self.is_long()) {
             self.lenses.iter_mut().filter_map(Option::take).for_each(|mut lens| lens.words.end(view, found));
         }
         self.count = 0;
     }
 
     fn live_from(&self, view: &View<'_>) -> Option<u64> {
-        if self.count < Self::AWAKE {
+        if !self.is_long() {
             return None;
         }
         self.lenses.iter().flatten().filter_map(|lens| lens.live_from(view)).min()
@@ -180,6 +206,30 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
 
 /// So many bytes must be text.
 const TEXT: usize = 12;
+
+/// Whether the last bytes look like text, seen from their end: of others nearly always the first ones say no.
+fn may_be_text(bits: u128) -> bool {
+    let mut more = 0usize;
+    for at in 0..TEXT {
+        let least = match (bits >> at.wrapping_mul(8)) as u8 {
+            b' '..=0x7e | b'\t' | b'\n' | b'\r' => 0,
+            0x80..=0xbf if more < 3 => {
+                more = more.wrapping_add(1);
+                continue;
+            }
+            0xc2..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xf4 => 3,
+            _ => return false,
+        };
+        // The last character may lack bytes.
+        if more > least || more < least && more < at {
+            return false;
+        }
+        more = 0;
+    }
+    true
+}
 
 /// The last bytes, if they are text that is long enough; its last character may lack bytes.
 fn text(bytes: &[u8]) -> Option<&[u8]> {
@@ -204,35 +254,40 @@ pub(super) struct Encoded {
     backslash: bool,
 }
 
-/// So many bytes are looked at ahead.
-const AHEAD: usize = 256;
-
-/// Whether no run of base64 or base32 goes on over this byte, whatever is around it.
-fn ends_letters(byte: u8) -> bool {
-    match KINDS.get(usize::from(byte)) {
-        Some(kind) => kind >> 8 & 0xff >= 64 && kind & WRAP == 0 && byte != b'\\',
-        None => ends_any(byte),
+/// Bits of a byte over which no run goes on, whatever is around it: one of base64 or base32, one of hex.
+const LETTERS: u8 = 1;
+const HEX: u8 = 2;
+const ENDS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
+        {
+            let kind = KINDS[b & 127];
+            let letters = kind >> 8 & 0xff >= 64 && kind & WRAP == 0 && b != b'\\' as usize;
+            let hex = kind >> 24 & (NIBBLE | CROSS | GAP) == 0;
+            table[b] = match b {
+                0..128 => (letters as u8 * LETTERS) | (hex as u8 * HEX),
+                // Scripts without spaces, of which no character vanishes: the first bytes of U+3000 to U+EFFF.
+                0xe3..=0xee => LETTERS | HEX,
+                _ => 0,
+            };
+        }
+        b += 1;
     }
-}
+    table
+};
 
-/// The same of hex.
-fn ends_hex(byte: u8) -> bool {
-    match KINDS.get(usize::from(byte)) {
-        Some(kind) => kind >> 24 & (NIBBLE | CROSS | GAP) == 0,
-        None => ends_any(byte),
-    }
-}
-
-/// Scripts without spaces, of which no character vanishes: the first bytes of U+3000 to U+EFFF.
-fn ends_any(byte: u8) -> bool {
-    matches!(byte, 0xe3..=0xee)
+#[inline]
+fn ends(byte: u8, what: u8) -> bool {
+    ENDS.get(usize::from(byte)).is_some_and(|ends| ends & what != 0)
 }
 
 /// How many bytes can be read before a run of which `there` characters were read has `least`.
-fn until(bytes: &[u8], there: usize, least: usize, ends: impl Fn(u8) -> bool) -> usize {
+fn until(bytes: &[u8], there: usize, least: usize, what: u8) -> usize {
     let (mut from, mut need) = (0usize, least.saturating_sub(there));
     while let Some(ahead) = bytes.get(from..from.saturating_add(need)) {
-        match ahead.iter().rposition(|byte| ends(*byte)) {
+        match ahead.iter().rposition(|byte| ends(*byte, what)) {
             Some(end) => (from, need) = (from.saturating_add(end).saturating_add(1), least),
             None => return from.saturating_add(need).saturating_sub(1),
         }
@@ -240,30 +295,48 @@ fn until(bytes: &[u8], there: usize, least: usize, ends: impl Fn(u8) -> bool) ->
     bytes.len()
 }
 
+/// Where nothing is written.
+const NOWHERE: Piece = Piece { string: 0, from: 0, to: 0 };
+
 impl Encoded {
-    /// How many of these bytes, among which are no escapes, certainly wake nothing.
-    pub(super) fn quiet(&self, bytes: &[u8]) -> usize {
-        let asleep = (self.base64.asleep(), self.base32.asleep(), self.hex.asleep());
-        let (Some(letters), Some(_), Some(digits)) = asleep else { return 0 };
-        let least = (Run::<6, 4>::LEAST as usize, Run::<4, 2>::LEAST as usize);
-        let bytes = bytes.get(..AHEAD).unwrap_or(bytes);
-        let quiet = until(bytes, letters, least.0, ends_letters);
-        until(bytes.get(..quiet).unwrap_or_default(), digits, least.1, ends_hex)
+    /// How many bytes of this text certainly wake nothing, up to the first escape.
+    pub(super) fn quiet(&self, text: &str) -> usize {
+        if self.base64.is_awake() || self.base32.is_awake() || self.hex.is_awake() {
+            return 0;
+        }
+        let bytes = text.as_bytes();
+        let quiet = until(bytes, self.base64.count as usize, Run::<6, 4>::LEAST as usize, LETTERS);
+        let bytes = bytes.get(..quiet).unwrap_or_default();
+        let quiet = until(bytes, self.hex.count as usize, Run::<4, 2>::LEAST as usize, HEX);
+        if quiet > 0 {
+            return quiet;
+        }
+        // A long run, which may be no text at all.
+        let mut ahead = self.clone();
+        for (at, c) in text.char_indices() {
+            ahead.char(None, c, NOWHERE, &mut Vec::new());
+            if ahead.base64.missed || ahead.base32.missed || ahead.hex.missed {
+                return at;
+            }
+            if !ahead.base64.is_long() && !ahead.base32.is_long() && !ahead.hex.is_long() {
+                return at.saturating_add(c.len_utf8());
+            }
+        }
+        text.len()
     }
 
     /// Reads what wakes nothing: only the runs at its end may go on.
-    pub(super) fn pass(&mut self, view: &View<'_>, text: &str, found: &mut Vec<Found>) {
-        let last = |ends: fn(u8) -> bool| text.bytes().rposition(ends).unwrap_or(0);
-        let from = last(ends_letters).min(last(ends_hex));
+    pub(super) fn pass(&mut self, text: &str) {
+        let last = |what| text.bytes().rposition(|byte| ends(byte, what)).unwrap_or(0);
+        let from = last(LETTERS).min(last(HEX));
         if from > 0 {
-            self.end(view, found);
+            self.end(None, &mut Vec::new());
         }
-        let nowhere = Piece { string: 0, from: 0, to: 0 };
-        text.get(from..).unwrap_or("").chars().for_each(|c| self.char(view, c, nowhere, found));
+        text.get(from..).unwrap_or("").chars().for_each(|c| self.char(None, c, NOWHERE, &mut Vec::new()));
     }
 
     /// Reads one character that `piece` wrote.
-    pub(super) fn char(&mut self, view: &View<'_>, c: char, piece: Piece, found: &mut Vec<Found>) {
+    pub(super) fn char(&mut self, view: Option<&View<'_>>, c: char, piece: Piece, found: &mut Vec<Found>) {
         if std::mem::take(&mut self.backslash) && !matches!(c, '/' | '\\') {
             match c {
                 'n' | 'r' => return,
@@ -317,7 +390,7 @@ impl Encoded {
     }
 
     /// All runs end.
-    pub(super) fn end(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
+    pub(super) fn end(&mut self, view: Option<&View<'_>>, found: &mut Vec<Found>) {
         self.base64.end(view, found);
         self.base32.end(view, found);
         self.hex.end(view, found);
