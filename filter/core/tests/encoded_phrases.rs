@@ -159,7 +159,10 @@ fn encodings(text: &str) -> Vec<(&'static str, String)> {
         ("references, named", text.replace('é', "&eacute;").replace(' ', "&nbsp;")),
         ("escapes \\u", each(text, |c| format!("\\u{:04x}", c as u32))),
         ("escapes \\u{}", each(text, |c| format!("\\u{{{:x}}}", c as u32))),
-        ("escapes \\u, some", each(text, |c| if "aeiou é".contains(c) { format!("\\u{:04X}", c as u32) } else { c.into() })),
+        (
+            "escapes \\u, some",
+            each(text, |c| if "aeiou é".contains(c) { format!("\\u{:04X}", c as u32) } else { c.into() }),
+        ),
     ]
 }
 
@@ -179,7 +182,13 @@ fn every_encoding_is_found_at_every_split() {
                 assert_eq!(whole.2.len(), 1, "{name} {action:?}: {}", String::from_utf8_lossy(body));
                 assert_eq!(whole.1.is_some(), action == OnDetect::Block);
                 let single = run(scanner(&set, Media::Text, action), body, 0..body.len());
-                assert_eq!(single, whole, "{name}, byte by byte: {:?} {:?}", String::from_utf8_lossy(&single.0), String::from_utf8_lossy(&whole.0));
+                assert_eq!(
+                    single,
+                    whole,
+                    "{name}, byte by byte: {:?} {:?}",
+                    String::from_utf8_lossy(&single.0),
+                    String::from_utf8_lossy(&whole.0)
+                );
                 for cut in 0..body.len() {
                     assert_eq!(run(scanner(&set, Media::Text, action), body, [cut]), whole, "{name} at {cut}");
                 }
@@ -207,7 +216,8 @@ fn sse(deltas: &[&str]) -> Vec<u8> {
 /// The joined text of what left of such a stream: every event is whole.
 fn content(out: &[u8]) -> String {
     let events = std::str::from_utf8(out).unwrap().split("\n\n").filter_map(|event| event.strip_prefix("data: "));
-    let data = events.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str::<serde_json::Value>(data).unwrap());
+    let data =
+        events.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str::<serde_json::Value>(data).unwrap());
     data.map(|data| data["choices"][0]["delta"]["content"].as_str().unwrap_or("").to_owned()).collect()
 }
 
@@ -230,7 +240,11 @@ fn every_encoding_is_found_over_deltas() {
             let left = content(&redacted.0);
             assert!(left.starts_with("so ") && left.ends_with(" zz it is"), "{name}, {size}: {left}");
             assert_eq!(left.matches("[redacted]").count(), 1, "{name}, {size}: {left}");
-            assert_eq!(run(scanner(&set, Media::Sse, OnDetect::Block), &redacted.0, []).1, None, "{name}, {size}: {left}");
+            assert_eq!(
+                run(scanner(&set, Media::Sse, OnDetect::Block), &redacted.0, []).1,
+                None,
+                "{name}, {size}: {left}"
+            );
         }
     }
 }
@@ -248,7 +262,12 @@ fn little_of_an_encoded_phrase_leaves() {
             let most = encoded.len() * (lead.len() + 9) / text.len() + encoded.len() / 20 + 4;
             let wakes = encoded.len() * 17 / text.len();
             let most = if lead.is_empty() { most.max(wakes) } else { most };
-            assert!(out.len() <= most + 14, "{name}: {} of {most}: {:?} of {encoded:?}", out.len(), String::from_utf8_lossy(&out));
+            assert!(
+                out.len() <= most + 14,
+                "{name}: {} of {most}: {:?} of {encoded:?}",
+                out.len(),
+                String::from_utf8_lossy(&out)
+            );
         }
     }
 }
@@ -266,7 +285,8 @@ fn what_is_own_or_removed_passes() {
 
 /// Pieces of encodings, and of what begins like one.
 fn haystack() -> impl Strategy<Value = String> {
-    let all: Vec<String> = encodings("kx wq zv jy bn fm lr tc").into_iter().chain(encodings(SECRET)).map(|(_, text)| text).collect();
+    let all: Vec<String> =
+        encodings("kx wq zv jy bn fm lr tc").into_iter().chain(encodings(SECRET)).map(|(_, text)| text).collect();
     let piece = (prop::sample::select(all), any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8)
         .prop_map(|(text, from, to, whole)| {
             let chars: Vec<char> = text.chars().collect();
@@ -274,9 +294,29 @@ fn haystack() -> impl Strategy<Value = String> {
             if whole < 2 { text } else { chars[from.min(to - 1)..to.max(from)].iter().collect() }
         });
     let other = prop::sample::select(vec![
-        "", " ", "\n", "%", "%E2%91%B4", "&", "\\", "\\n", "0x", "0", "é", "\u{200b}", "語", "AAAA", "kx wq zv jy", " bn fm lr tc ", "kx ", "4", "=", "e291b4",
+        "",
+        " ",
+        "\n",
+        "%",
+        "%E2%91%B4",
+        "&",
+        "\\",
+        "\\n",
+        "0x",
+        "0",
+        "é",
+        "\u{200b}",
+        "語",
+        "AAAA",
+        "kx wq zv jy",
+        " bn fm lr tc ",
+        "kx ",
+        "4",
+        "=",
+        "e291b4",
     ]);
-    prop::collection::vec(prop_oneof![3 => piece, 2 => other.prop_map(str::to_owned)], 0..7).prop_map(|all| all.concat())
+    prop::collection::vec(prop_oneof![3 => piece, 2 => other.prop_map(str::to_owned)], 0..7)
+        .prop_map(|all| all.concat())
 }
 
 proptest! {
@@ -344,7 +384,11 @@ fn ordinary(text: &str, bytes: usize) -> String {
         let some = |r: &mut Random| (0..3).map(|_| sentences[r.below(sentences.len())]).collect::<String>();
         out += &match r.below(11) {
             0 => format!("<img src=\"data:image/png;base64,{}\">", STANDARD.encode(r.bytes(3000))),
-            1 => lines(&STANDARD.encode([b"%PDF-1.7 see the reference manual ".to_vec(), r.bytes(900)].concat()), 76, "\n"),
+            1 => lines(
+                &STANDARD.encode([b"%PDF-1.7 see the reference manual ".to_vec(), r.bytes(900)].concat()),
+                76,
+                "\n",
+            ),
             2 => {
                 let row = |n: usize, r: &mut Random| {
                     let hex: Vec<String> = r.bytes(16).iter().map(|b| format!("{b:02x}")).collect();
@@ -352,13 +396,19 @@ fn ordinary(text: &str, bytes: usize) -> String {
                 };
                 (0..30).map(|n| row(n, &mut r)).collect()
             }
-            3 => format!("https://docs.example/{}?q={}&page={}#frag", some(&mut r).replace(' ', "/"), some(&mut r).replace(' ', "%20"), r.below(9)),
+            3 => format!(
+                "https://docs.example/{}?q={}&page={}#frag",
+                some(&mut r).replace(' ', "/"),
+                some(&mut r).replace(' ', "%20"),
+                r.below(9)
+            ),
             4 => STANDARD.encode(some(&mut r)),
             5 => hex::encode(some(&mut r)),
             6 => each(&some(&mut r), |c| format!("&#{};", c as u32)),
             7 => (0..200).map(|_| format!("{},{};", r.below(10_000), r.below(100))).collect(),
             8 => format!("sha256:{} {:032x}", hex::encode(r.bytes(32)), r.below(1 << 30)),
-            9 => "Die Löschung ist endgültig; данные удаляются навсегда. 本合同自双方签字之日起生效，有效期为一年。".repeat(5),
+            9 => "Die Löschung ist endgültig; данные удаляются навсегда. 本合同自双方签字之日起生效，有效期为一年。"
+                .repeat(5),
             _ => some(&mut r),
         };
         out.push('\n');
@@ -367,7 +417,8 @@ fn ordinary(text: &str, bytes: usize) -> String {
 }
 
 fn hits(set: &Rc<FingerprintSet>, text: &str, evasion: Evasion) -> Vec<(u64, u64)> {
-    run(scanner(set, Media::Text, OnDetect::Alert).evasion(evasion), text.as_bytes(), (0..text.len()).step_by(16 << 10)).2
+    run(scanner(set, Media::Text, OnDetect::Alert).evasion(evasion), text.as_bytes(), (0..text.len()).step_by(16 << 10))
+        .2
 }
 
 fn no_false_alarm(bytes: usize) {
@@ -375,7 +426,11 @@ fn no_false_alarm(bytes: usize) {
     let taken = selector().runs(&free).into_iter().collect();
     let set = set_without([(guarded.as_str(), "beta")], &[], &taken);
     let mut text = ordinary(&free, bytes);
-    assert_eq!(hits(&set, &text, Evasion::Strict), hits(&set, &text, Evasion::Plain), "what is there in clear, and nothing else");
+    assert_eq!(
+        hits(&set, &text, Evasion::Strict),
+        hits(&set, &text, Evasion::Plain),
+        "what is there in clear, and nothing else"
+    );
     assert_eq!(hits(&set, &text, Evasion::Plain), [], "sentences of other documents");
     let copy: String = guarded.split_inclusive(' ').skip(300).take(400).collect();
     text += &STANDARD.encode(copy);
@@ -429,7 +484,10 @@ fn speed() {
                 times.sort_by(f64::total_cmp);
                 text.len() as f64 / times[2] / 1e6
             });
-            println!("{name}, {size} bytes a piece: {plain:.1} MB/s plain, {strict:.1} MB/s strict: {:.2}", strict / plain);
+            println!(
+                "{name}, {size} bytes a piece: {plain:.1} MB/s plain, {strict:.1} MB/s strict: {:.2}",
+                strict / plain
+            );
         }
     }
 }
