@@ -74,6 +74,7 @@ fn corpus(bytes: usize) -> (Vec<Phrase>, Vec<String>) {
     let common: HashSet<u64> = hay.iter().flat_map(|text| selector.runs(text)).collect();
     let mut phrases: Vec<Phrase> =
         documents.iter().flat_map(|text| selector.choose(text, |id| common.contains(&id)).phrases).collect();
+    phrases.retain(|phrase| !common.contains(&phrase.id));
     phrases.sort_unstable_by_key(|phrase| phrase.id);
     phrases.dedup_by_key(|phrase| phrase.id);
     phrases.truncate(100_000);

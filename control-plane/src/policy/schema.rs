@@ -212,7 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         "leakage_detection.cross_tenant_output_scan.evasion",
         Kind::Choice(&[("strict", None), ("plain", None)]),
         "strict",
-        "`strict`: literals are found in disguise, too (base64, base32, hex, percent-encoding, character references, rot13, reversed, spaced out, leetspeak, look-alikes, markup between letters). `plain`: only in clear.",
+        "`strict`: what is encoded is found, too (base64, base32, hex, percent-encoding, character references), and literals in disguise (rot13, reversed, spaced out, leetspeak, look-alikes, markup between letters). `plain`: only in clear.",
     ),
     key(
         "leakage_detection.cross_tenant_output_scan.echo",

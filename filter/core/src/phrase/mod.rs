@@ -13,9 +13,13 @@
 //! | `segment` | from phrases to the blob that travels, and what is searched |
 //! | `load` | the blob, checked |
 //! | `stream` | a text on its way through, word by word |
-//! | `reading` | the same, and what its escapes stand for |
+//! | `reading` | the same, and what it means decoded |
+//! | `escaped` | what escapes stand for |
+//! | `encoded` | base64, base32 and hex |
 
 mod common;
+mod encoded;
+mod escaped;
 mod keys;
 mod load;
 mod reading;

@@ -1,48 +1,50 @@
-//! A text as it is written, and as who decodes it once more reads it: the arguments of a tool call are JSON inside a JSON string, so a line
-//! break between two words is a backslash and an `n` there, and a letter may be `\u00e9`.
+//! A text as it is written, and as who decodes it reads it: with its escapes decoded (`escaped`), and what its runs of base64, base32 and
+//! hex say (`encoded`).
 //!
-//! Without backslashes both are the same, so the second reading sleeps until one comes, then starts as a copy of the first,
-//! and sleeps again when both have come to the same.
+//! Text without any of these is read once: the other readings sleep, and how far they will is known before it is read.
 
+use super::encoded::Encoded;
+use super::escaped::{self, Escaped};
 use super::stream::{Found, View, Words};
-use crate::json::unescape;
 
-/// In so many bytes a backslash is looked for at once: behind a match it is looked for again.
-const RUN: usize = 512;
+/// So many bytes are looked at ahead.
+const AHEAD: usize = 512;
 
-/// A text in progress, read both ways.
+/// A text in progress, read every way.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
     plain: Words,
-    decoded: Option<Box<Decoded>>,
-}
-
-/// A part of a piece of the text: which piece, and the bytes of the stream.
-type Part = (u64, u64, u64);
-
-/// The second reading.
-#[derive(Clone)]
-struct Decoded {
-    words: Words,
-    /// What may become an escape: each character, and what wrote it.
-    pending: Vec<(char, Part)>,
+    /// Whether more than JSON inside JSON is decoded.
+    strict: bool,
+    /// With JSON's escapes decoded, and with all of them: what one makes of a text, the other need not.
+    escaped: [Option<Box<Escaped>>; 2],
+    encoded: Encoded,
+    /// The last match and where it began: every reading may find it.
+    last: Option<(u64, u64)>,
 }
 
 impl Reading {
+    /// A text in which nothing was read yet; `strict`: encoded phrases are looked for, too.
+    pub(crate) fn new(strict: bool) -> Self {
+        Self { strict, ..Self::default() }
+    }
+
     /// Forgets everything: what follows is another text.
     pub(crate) fn restart(&mut self) {
         self.plain.restart();
-        self.decoded = None;
+        self.escaped = Default::default();
+        self.encoded = Encoded::default();
+        self.last = None;
     }
 
     /// A new piece of the same text begins.
     pub(crate) fn begin_string(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
         let before = found.len();
         self.plain.begin_string(view, found);
-        if let Some(decoded) = &mut self.decoded {
-            decoded.words.begin_string(view, found);
+        for escaped in self.escaped.iter_mut().flatten() {
+            escaped.begin_string(view, found);
         }
-        once(found, before);
+        self.once(found, before);
     }
 
     /// Reads text that was written at `at`, up to and including the first character that ends a match.
@@ -51,10 +53,15 @@ impl Reading {
         let mut done = 0usize;
         while let Some(rest) = text.get(done..).filter(|rest| !rest.is_empty()) {
             let place = at.wrapping_add(done as u64);
-            let rest = rest.get(..rest.ceil_char_boundary(RUN)).unwrap_or(rest);
-            let run = if self.decoded.is_some() { 0 } else { rest.find('\\').unwrap_or(rest.len()) };
-            if run > 0 {
-                done = done.saturating_add(self.plain.text(view, rest.get(..run).unwrap_or(""), place, found));
+            let quiet = rest.get(..self.quiet(rest)).unwrap_or("");
+            if !quiet.is_empty() {
+                let before = found.len();
+                let read = self.plain.text(view, quiet, place, found);
+                if self.strict {
+                    self.encoded.pass(quiet.get(..read).unwrap_or(""));
+                }
+                self.once(found, before);
+                done = done.saturating_add(read);
             } else if let Some(c) = rest.chars().next() {
                 self.char(view, c, place, c.len_utf8(), found);
                 done = done.saturating_add(c.len_utf8());
@@ -66,115 +73,89 @@ impl Reading {
         done
     }
 
+    /// How many bytes certainly wake nothing.
+    fn quiet(&self, text: &str) -> usize {
+        if self.escaped.iter().any(Option::is_some) {
+            return 0;
+        }
+        if !self.strict {
+            return text.find('\\').unwrap_or(text.len());
+        }
+        let mut ahead = text;
+        if text.len() > AHEAD {
+            ahead = (AHEAD - 3..=AHEAD).rev().find_map(|end| text.get(..end)).unwrap_or("");
+        }
+        let mut quiet = self.encoded.quiet(ahead);
+        while !ahead.is_char_boundary(quiet) {
+            quiet = quiet.saturating_sub(1);
+        }
+        let begins = |byte: &u8| matches!(byte, b'\\' | b'%' | b'&');
+        // Nearly always there is none, and all bytes at once say so faster.
+        let ahead = ahead.as_bytes().get(..quiet).unwrap_or_default();
+        let any = ahead.iter().fold(false, |any, byte| any | begins(byte));
+        if any { ahead.iter().position(begins).unwrap_or(quiet) } else { quiet }
+    }
+
     /// Reads one character that `len` bytes at `at` wrote.
     pub(crate) fn char(&mut self, view: &View<'_>, c: char, at: u64, len: usize, found: &mut Vec<Found>) {
         let before = found.len();
-        if c == '\\' && self.decoded.is_none() {
-            self.decoded = Some(Box::new(Decoded { words: self.plain.clone(), pending: Vec::new() }));
-        }
-        self.plain.char(view, c, at, len, found);
-        if let Some(decoded) = &mut self.decoded {
-            decoded.char(view, c, at, len, found);
-            if decoded.pending.is_empty() && decoded.words.agrees(&self.plain) {
-                self.decoded = None;
+        for (escaped, all) in self.escaped.iter_mut().zip([false, true]) {
+            if escaped.is_none() && escaped::begins(c, all) && (self.strict || !all) {
+                *escaped = Some(Box::new(Escaped::new(&self.plain, all)));
             }
         }
-        once(found, before);
+        self.plain.char(view, c, at, len, found);
+        let piece = self.plain.piece(at, len);
+        for slot in &mut self.escaped {
+            let Some(escaped) = slot else { continue };
+            escaped.char(view, c, piece, found);
+            if escaped.agrees(&self.plain) {
+                *slot = None;
+            }
+        }
+        if self.strict {
+            self.encoded.char(Some(view), c, piece, found);
+        }
+        self.once(found, before);
     }
 
     /// The text ends, and with it the last word.
     pub(crate) fn end(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
         let before = found.len();
         self.plain.end(view, found);
-        if let Some(mut decoded) = self.decoded.take() {
-            decoded.give_up(view, found);
-            decoded.words.end(view, found);
-            self.decoded = Some(decoded);
+        for escaped in self.escaped.iter_mut().flatten() {
+            escaped.end(view, found);
         }
-        once(found, before);
+        self.encoded.end(Some(view), found);
+        self.once(found, before);
     }
 
-    /// Where the first byte that must be held stands.
-    pub(crate) fn live_from(&self, view: &View<'_>) -> Option<u64> {
-        let decoded = self.decoded.as_ref();
-        let escape = decoded.filter(|decoded| decoded.words.is_live()).and_then(|decoded| decoded.pending.first());
-        let live = [self.plain.live_from(view), decoded.and_then(|decoded| decoded.words.live_from(view))];
-        live.into_iter().flatten().chain(escape.map(|(_, part)| part.1)).min()
+    /// What several readings found is one match.
+    fn once(&mut self, found: &mut Vec<Found>, from: usize) {
+        if found.len() <= from {
+            return;
+        }
+        let mut seen = Vec::new();
+        for one in found.split_off(from) {
+            let key = Some((one.id, one.spans.first().map_or(0, |span| span.0)));
+            if self.last != key && !seen.contains(&one.id) {
+                self.last = key;
+                seen.push(one.id);
+                found.push(one);
+            }
+        }
     }
 
     /// Whether a phrase may have begun, also where nothing of it is held yet.
     pub(crate) fn has_begun(&self, view: &View<'_>) -> bool {
-        let begun = |words: &Words| words.is_live() || words.may_begin(view);
-        begun(&self.plain) || self.decoded.as_ref().is_some_and(|decoded| begun(&decoded.words))
-    }
-}
-
-/// What both readings found is one match.
-fn once(found: &mut Vec<Found>, from: usize) {
-    if found.len() > from.saturating_add(1) {
-        let mut new = found.split_off(from);
-        new.dedup_by_key(|one| one.id);
-        found.append(&mut new);
-    }
-}
-
-impl Decoded {
-    fn char(&mut self, view: &View<'_>, c: char, at: u64, len: usize, found: &mut Vec<Found>) {
-        if self.pending.is_empty() && c != '\\' {
-            return self.words.char(view, c, at, len, found);
-        }
-        self.pending.push((c, (self.words.string(), at, at.saturating_add(len as u64))));
-        let text: String = self.pending.iter().map(|(c, _)| *c).collect();
-        let decoded = match text.as_bytes() {
-            [_] => return,
-            // What was escaped twice, too: the last one may still begin an escape.
-            [_, b'\\'] => {
-                self.pending.pop();
-                return;
-            }
-            [_, b'u', digits @ ..] if digits.len() < 10 && digits.iter().enumerate().all(escape_of_two) => {
-                if digits.len() < 4 {
-                    return;
-                }
-                match unescape(text.as_bytes()) {
-                    Some((c, _)) => Some(c),
-                    // The first half of a pair.
-                    None => return,
-                }
-            }
-            bytes => unescape(bytes).filter(|(_, len)| *len == bytes.len()).map(|(c, _)| c),
-        };
-        let Some(decoded) = decoded else { return self.give_up(view, found) };
-        // Two pieces may share an escape: what stands between them is none of it.
-        let mut parts: Vec<Part> = Vec::new();
-        for (_, part) in self.pending.drain(..) {
-            match parts.last_mut() {
-                Some(last) if last.0 == part.0 => last.2 = part.2,
-                _ => parts.push(part),
-            }
-        }
-        self.words.written(view, decoded, &parts, found);
+        let escaped = self.escaped.iter().flatten().any(|escaped| escaped.has_begun(view));
+        escaped || self.plain.has_begun(view) || self.encoded.is_awake()
     }
 
-    /// It was no escape.
-    fn give_up(&mut self, view: &View<'_>, found: &mut Vec<Found>) {
-        let mut pending = std::mem::take(&mut self.pending).into_iter();
-        while let Some((c, part)) = pending.next() {
-            // The backslash that ended it may begin another.
-            if c == '\\' && pending.len() == 0 {
-                self.pending.push((c, part));
-                break;
-            }
-            self.words.written(view, c, &[part], found);
-        }
-    }
-}
-
-/// Whether a byte may stand behind `\u`: four digits, and `\u` with four more for the second half of a pair.
-fn escape_of_two((at, byte): (usize, &u8)) -> bool {
-    match at {
-        4 => *byte == b'\\',
-        5 => *byte == b'u',
-        _ => byte.is_ascii_hexdigit(),
+    /// Where the first byte that must be held stands.
+    pub(crate) fn live_from(&self, view: &View<'_>) -> Option<u64> {
+        let escaped = self.escaped.iter().flatten().filter_map(|escaped| escaped.live_from(view));
+        let others = [self.plain.live_from(view), self.encoded.live_from(view)];
+        others.into_iter().flatten().chain(escaped).min()
     }
 }

@@ -24,12 +24,20 @@ struct Live {
     start: Option<u64>,
 }
 
-/// What one string wrote of what is live, in bytes of the stream.
+/// What one string wrote of a character or of what is live, in bytes of the stream.
 #[derive(Clone, Copy)]
-struct Piece {
-    string: u64,
-    from: u64,
-    to: u64,
+pub(super) struct Piece {
+    pub(super) string: u64,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+/// More of what wrote the same.
+pub(super) fn join(pieces: &mut Vec<Piece>, next: Piece) {
+    match pieces.last_mut() {
+        Some(last) if last.string == next.string => last.to = next.to,
+        _ => pieces.push(next),
+    }
 }
 
 /// A match: the phrase's id and the spans of the stream that wrote it, without the anchor's, one per string.
@@ -78,8 +86,6 @@ pub(crate) struct Words {
     other: Vec<Live>,
     pieces: VecDeque<Piece>,
     string: u64,
-    /// The last match and where it began: both readings may find it.
-    last: Option<(u64, u64)>,
 }
 
 impl Words {
@@ -148,23 +154,24 @@ impl Words {
                     fresh.push(&view.set.words, fold::ascii(*byte));
                 }
             }
-            self.wrote(self.string, place, at.wrapping_add(done as u64));
+            self.wrote(&[Piece { string: self.string, from: place, to: at.wrapping_add(done as u64) }]);
         }
         done
     }
 
     /// Reads one character that `len` bytes at `at` wrote.
     pub(crate) fn char(&mut self, view: &View<'_>, c: char, at: u64, len: usize, found: &mut Vec<Found>) {
-        self.written(view, c, &[(self.string, at, at.saturating_add(len as u64))], found);
+        self.written(view, c, &[self.piece(at, len)], found);
     }
 
-    /// Which piece of the text is being read.
-    pub(crate) fn string(&self) -> u64 {
-        self.string
+    /// What `len` bytes at `at` wrote in this string.
+    pub(super) fn piece(&self, at: u64, len: usize) -> Piece {
+        Piece { string: self.string, from: at, to: at.saturating_add(len as u64) }
     }
 
-    /// Reads one character that these parts of pieces wrote: `(piece, begin, end)`.
-    pub(crate) fn written(&mut self, view: &View<'_>, c: char, parts: &[(u64, u64, u64)], found: &mut Vec<Found>) {
+    /// Reads one character that these pieces wrote.
+    pub(super) fn written(&mut self, view: &View<'_>, c: char, pieces: &[Piece], found: &mut Vec<Found>) {
+        let at = pieces.first().map_or(0, |piece| piece.from);
         fold::char(c, |byte| {
             if byte == SEPARATOR {
                 if !self.word.is_empty() {
@@ -172,12 +179,12 @@ impl Words {
                 }
                 return;
             }
-            self.begin(parts.first().map_or(0, |part| part.1));
+            self.begin(at);
             self.word.push(&view.set.words, byte);
             if let Some(fresh) = &mut self.fresh {
                 fresh.push(&view.set.words, byte);
             }
-            parts.iter().for_each(|(string, from, to)| self.wrote(*string, *from, *to));
+            self.wrote(pieces);
         });
     }
 
@@ -192,15 +199,17 @@ impl Words {
     }
 
     /// A part of a word was read. Where it stands matters only for what is live.
-    fn wrote(&mut self, string: u64, from: u64, to: u64) {
+    fn wrote(&mut self, pieces: &[Piece]) {
         if self.live.is_empty() && self.other.is_empty() {
             return;
         }
-        match self.pieces.back_mut() {
-            // A character that folds to several is written once.
-            Some(last) if last.string > string || last.string == string && last.to >= to => {}
-            Some(last) if last.string == string => last.to = to,
-            _ => self.pieces.push_back(Piece { string, from, to }),
+        for piece in pieces {
+            match self.pieces.back_mut() {
+                // A character that folds to several is written once.
+                Some(last) if last.string > piece.string || last.string == piece.string && last.to >= piece.to => {}
+                Some(last) if last.string == piece.string => last.to = piece.to,
+                _ => self.pieces.push_back(*piece),
+            }
         }
     }
 
@@ -249,8 +258,7 @@ impl Words {
                 return run.segments != 0;
             }
             let start = run.start.unwrap_or(0);
-            if view.foreign(run.prefix, run.segments) && self.last != Some((run.prefix, start)) {
-                self.last = Some((run.prefix, start));
+            if view.foreign(run.prefix, run.segments) {
                 found.push(Found { id: run.prefix, spans: spans(&self.pieces, start) });
             }
             false
@@ -266,9 +274,9 @@ impl Words {
         !self.live.is_empty() || !self.other.is_empty()
     }
 
-    /// Whether the word in progress begins a phrase, if it ends here.
-    pub(crate) fn may_begin(&self, view: &View<'_>) -> bool {
-        !self.word.is_empty() && view.live(view.set.words.word(self.word.bytes()), true, u8::MAX) != 0
+    /// Whether a phrase may have begun, also with the word in progress, if it ends here.
+    pub(super) fn has_begun(&self, view: &View<'_>) -> bool {
+        self.is_live() || !self.word.is_empty() && view.live(view.set.words.word(self.word.bytes()), true, u8::MAX) != 0
     }
 
     /// Whether what follows means the same to both, for sure.

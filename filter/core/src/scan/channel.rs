@@ -153,7 +153,7 @@ impl Channel {
             last_value: None,
             constant: None,
             transient: false,
-            words: Reading::default(),
+            words: Reading::new(evasion == Evasion::Strict),
             disguises: (evasion == Evasion::Strict && !set.grams().is_empty()).then(Box::default),
         }
     }

@@ -33,6 +33,7 @@ mod units;
 pub use actions::Actions;
 pub use build::{CompileError, Entry, compile};
 pub use disguise::symbols;
+pub(crate) use disguise::{escapes, kinds};
 pub use echo::{Echoes, MAX_ECHOES, MAX_REQUEST};
 pub use fold::{LiteralError, literal};
 pub use load::{LoadError, LoadedSegment, Loader};

@@ -35,6 +35,7 @@ fn corpus(count: usize) -> (Vec<Phrase>, String, String) {
     let selector = phrases::selector();
     let common: std::collections::HashSet<u64> = selector.runs(&hay).into_iter().collect();
     let mut phrases = selector.choose(&documents, |id| common.contains(&id)).phrases;
+    phrases.retain(|phrase| !common.contains(&phrase.id));
     phrases.truncate(count);
     (phrases, documents, hay)
 }

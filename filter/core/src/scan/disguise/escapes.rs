@@ -23,7 +23,7 @@ pub(super) struct Escapes {
 }
 
 /// What pending characters are.
-enum Read {
+pub(crate) enum Read {
     More,
     /// None: they stand for themselves.
     Text,
@@ -173,7 +173,8 @@ fn shown(value: u32) -> Read {
     char::from_u32(value).map_or(Read::Nothing, Read::Char)
 }
 
-fn read(pending: &str) -> Read {
+/// What the begin of an escape or tag has become.
+pub(crate) fn read(pending: &str) -> Read {
     let mut chars = pending.chars();
     let first = chars.next();
     let rest = chars.as_str();
@@ -224,9 +225,12 @@ fn numeric(reference: &str) -> Read {
 
 /// `&lt;`, `&eacute;` and their like. Names of what is no letter are nothing: separators are none either.
 fn named(reference: &str) -> Read {
-    const NOTHING: &[&str] =
-        &["lt", "gt", "quot", "apos", "nbsp", "shy", "zwj", "zwnj", "lrm", "rlm", "ensp", "emsp", "thinsp", "hyphen"];
-    const MARKS: &[&str] = &["acute", "grave", "circ", "uml", "tilde", "cedil", "ring", "caron", "slash"];
+    const NOTHING: &[&str] = &[
+        "lt", "gt", "quot", "apos", "nbsp", "shy", "zwj", "zwnj", "lrm", "rlm", "ensp", "emsp", "thinsp", "hyphen",
+        "ndash", "mdash", "lsquo", "rsquo", "ldquo", "rdquo", "laquo", "raquo", "hellip", "bull", "middot",
+    ];
+    const LETTERS: &[(&str, char)] = &[("szlig", 'ß'), ("aelig", 'æ'), ("oelig", 'œ'), ("oslash", 'ø')];
+    const MARKS: &[&str] = &["acute", "grave", "circ", "uml", "tilde", "cedil", "ring", "caron"];
     let Some(name) = reference.strip_suffix(';') else {
         let open = reference.len() <= 8 && reference.bytes().all(|b| b.is_ascii_alphabetic());
         return if open { Read::More } else { Read::Text };
@@ -236,6 +240,9 @@ fn named(reference: &str) -> Read {
     }
     if NOTHING.contains(&name) {
         return Read::Nothing;
+    }
+    if let Some((_, letter)) = LETTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        return Read::Char(*letter);
     }
     let mut chars = name.chars();
     match (chars.next(), chars.as_str()) {

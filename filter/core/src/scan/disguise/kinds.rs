@@ -3,7 +3,7 @@
 use super::{escapes, symbols};
 
 /// What an ASCII byte is to each lens: `flags | hex:8 | base32:8 | base64:8 | symbol:8`.
-pub(super) const KINDS: [u64; 128] = {
+pub(crate) const KINDS: [u64; 128] = {
     let mut table = [0u64; 128];
     let mut b = 0u8;
     while b < 128 {
@@ -45,11 +45,11 @@ pub(super) const KINDS: [u64; 128] = {
     table
 };
 /// Of the eight bits for hex: a digit, the `x` of a prefix, what may stand between digits.
-pub(super) const NIBBLE: u64 = 0x10;
-pub(super) const CROSS: u64 = 0x20;
-pub(super) const GAP: u64 = 0x40;
+pub(crate) const NIBBLE: u64 = 0x10;
+pub(crate) const CROSS: u64 = 0x20;
+pub(crate) const GAP: u64 = 0x40;
 /// A line may be broken here inside an encoded text.
-pub(super) const WRAP: u64 = 1 << 32;
+pub(crate) const WRAP: u64 = 1 << 32;
 /// An escape or tag may begin here.
 pub(super) const ESCAPE: u64 = 1 << 33;
 

@@ -15,8 +15,8 @@
 //! without a match is not changed. For nearly every character of ordinary text the work is one look-up in a small table.
 
 mod bits;
-mod escapes;
-mod kinds;
+pub(crate) mod escapes;
+pub(crate) mod kinds;
 mod lens;
 mod lookalikes;
 mod quick;
