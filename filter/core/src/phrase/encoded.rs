@@ -83,20 +83,15 @@ impl Lens {
 }
 
 /// A run of characters of `BITS` bits, `GROUP` to a group of whole bytes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Run<const BITS: u32, const GROUP: usize> {
     /// The last characters' bits.
     bits: u128,
     count: u32,
-    lenses: [Option<Box<Lens>>; GROUP],
+    /// Those awake, each with its alignment.
+    lenses: Vec<(u32, Lens)>,
     /// Nobody was there to read what may be text.
     missed: bool,
-}
-
-impl<const BITS: u32, const GROUP: usize> Default for Run<BITS, GROUP> {
-    fn default() -> Self {
-        Self { bits: 0, count: 0, lenses: std::array::from_fn(|_| None), missed: false }
-    }
 }
 
 impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
@@ -115,7 +110,7 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
     const KEPT: u32 = 128 / BITS;
 
     fn is_awake(&self) -> bool {
-        self.lenses.iter().any(Option::is_some)
+        !self.lenses.is_empty()
     }
 
     fn is_long(&self) -> bool {
@@ -153,32 +148,32 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
     fn read(&mut self, view: &View<'_>, piece: Piece, found: &mut Vec<Found>) {
         let mut kept = [0; 16];
         let text = self.text(&mut kept);
-        for (phase, slot) in (0u32..).zip(&mut self.lenses) {
-            let since = self.count.wrapping_sub(phase).wrapping_sub(1).checked_rem(GROUP as u32).unwrap_or(0);
-            let bits = since.wrapping_add(1).wrapping_mul(BITS);
-            let Some(lens) = slot else {
-                if bits == Self::GROUP_BITS {
-                    *slot = text.map(|text| {
-                        let mut lens = Box::<Lens>::default();
-                        for byte in text {
-                            join(&mut lens.head, piece);
-                            lens.byte(view, *byte, piece, found);
-                        }
-                        lens
-                    });
-                }
-                continue;
-            };
+        let now = self.count.checked_rem(GROUP as u32).unwrap_or(0);
+        let asleep = self.lenses.iter().all(|(phase, _)| *phase != now);
+        let (count, all) = (self.count, self.bits);
+        self.lenses.retain_mut(|(phase, lens)| {
+            let since = count.wrapping_sub(*phase).wrapping_sub(1).checked_rem(GROUP as u32).unwrap_or(0);
+            let bits = since.wrapping_add(1).wrapping_mul(BITS) & 7;
             join(&mut lens.head, piece);
-            if bits & 7 >= BITS {
-                continue;
+            if bits >= BITS {
+                return true;
             }
-            if !lens.byte(view, (self.bits >> (bits & 7)) as u8, piece, found) {
+            if !lens.byte(view, (all >> bits) as u8, piece, found) {
                 lens.words.end(view, found);
-                *slot = None;
-            } else if bits & 7 > 0 {
+                return false;
+            }
+            if bits > 0 {
                 join(&mut lens.head, piece);
             }
+            true
+        });
+        if let Some(text) = text.filter(|_| asleep) {
+            let mut lens = Lens::default();
+            for byte in text {
+                join(&mut lens.head, piece);
+                lens.byte(view, *byte, piece, found);
+            }
+            self.lenses.push((now, lens));
         }
     }
 
@@ -191,7 +186,7 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
     /// The run ends.
     fn end(&mut self, view: Option<&View<'_>>, found: &mut Vec<Found>) {
         if let Some(view) = view.filter(|_| self.is_long()) {
-            self.lenses.iter_mut().filter_map(Option::take).for_each(|mut lens| lens.words.end(view, found));
+            self.lenses.drain(..).for_each(|(_, mut lens)| lens.words.end(view, found));
         }
         self.count = 0;
     }
@@ -200,7 +195,7 @@ impl<const BITS: u32, const GROUP: usize> Run<BITS, GROUP> {
         if !self.is_long() {
             return None;
         }
-        self.lenses.iter().flatten().filter_map(|lens| lens.live_from(view)).min()
+        self.lenses.iter().filter_map(|(_, lens)| lens.live_from(view)).min()
     }
 }
 
