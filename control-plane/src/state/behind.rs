@@ -7,9 +7,13 @@ use super::{App, lock, refused};
 use crate::phrase_segments::PhraseSegments;
 use anyhow::Result;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Up to so many changed phrases the answer waits for their segment.
 const SMALL: usize = 1024;
+
+/// How long after a failed build it is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What waits to be built.
 #[derive(Default)]
@@ -85,22 +89,25 @@ impl App {
                     }
                     waiting.busy = true;
                 }
+                let ids = std::mem::take(&mut lock(&app.behind.waiting).ids);
                 // A revision of its own: filters may have had a later one meanwhile.
-                let built = app.build().and_then(|()| app.change(|_, _| Ok(()), |_, ()| (vec![], vec![])));
+                let built = app.build(&ids).and_then(|()| app.change(|_, _| Ok(()), |_, ()| (vec![], vec![])));
                 if let Err(error) = built {
-                    tracing::error!(error = format!("{error:#}"), "phrases cannot be published");
+                    tracing::error!(error = format!("{error:#}"), "phrases cannot be published: trying again");
+                    // They were accepted: until they are published, no proxy counts as up to date.
+                    lock(&app.behind.waiting).ids.extend(ids);
+                    std::thread::sleep(AGAIN);
                 }
             }
         });
     }
 
-    fn build(&self) -> Result<()> {
+    fn build(&self, ids: &[u64]) -> Result<()> {
         let _building = lock(&self.behind.building);
         let (mut next, plan) = {
             let model = self.model();
-            let ids = std::mem::take(&mut lock(&self.behind.waiting).ids);
             let mut next = self.phrases.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let plan = next.plan(&model.corpus, &ids);
+            let plan = next.plan(&model.corpus, ids);
             (next, plan)
         };
         // Nobody waits for this: neither writers nor readers.

@@ -34,7 +34,8 @@ pub(super) fn unexplained(before: Option<Totals>, report: &Report) -> u64 {
         None if past => return 0,
         None => 0,
     };
-    let told: u64 = report.decisions.iter().map(|decision| decision.bytes.gap()).sum();
+    // What a sidecar says may be any number.
+    let told = report.decisions.iter().fold(0u64, |sum, decision| sum.saturating_add(decision.bytes.gap()));
     report.totals.bytes.gap().saturating_sub(known).saturating_sub(told)
 }
 

@@ -50,6 +50,18 @@ impl TenantId {
     }
 }
 
+/// Reads the owners' names of a segment: each its length and its bytes, ascending, so many and nothing else.
+pub(crate) fn read_names(mut bytes: &[u8], count: usize) -> Option<Vec<TenantId>> {
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let (len, rest) = bytes.split_first()?;
+        let (name, rest) = rest.split_at_checked(usize::from(*len))?;
+        names.push(TenantId::parse(std::str::from_utf8(name).ok()?).ok()?);
+        bytes = rest;
+    }
+    (bytes.is_empty() && names.is_sorted_by(|a, b| a < b)).then_some(names)
+}
+
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -4,7 +4,7 @@ use super::LoadedPhrases;
 use super::segment::{HEADER, MAGIC, MAX, Table};
 use crate::scan::LoadError;
 use crate::snapshot::wire;
-use crate::tenant::TenantId;
+use crate::tenant::read_names;
 use sha2::{Digest, Sha256};
 
 /// The largest segment: 64 bytes a phrase are more than it needs.
@@ -151,22 +151,11 @@ impl Loader {
         if hex::encode(self.hash.finalize()) != self.digest {
             return Err(LoadError::Digest);
         }
-        self.loaded.names = parse_names(&self.name_bytes, names).ok_or(LoadError::Structure)?;
+        self.loaded.names = read_names(&self.name_bytes, names).ok_or(LoadError::Structure)?;
         let sound = self.name_bytes.len() == name_bytes
             && self.empty == [true; 2]
             && self.loaded.whole.is_sorted()
             && self.loaded.owners.iter().all(|owner| (*owner as usize) < names);
         if sound { Ok(self.loaded) } else { Err(LoadError::Structure) }
     }
-}
-
-fn parse_names(mut bytes: &[u8], count: usize) -> Option<Vec<TenantId>> {
-    let mut names = Vec::new();
-    for _ in 0..count {
-        let (len, rest) = bytes.split_first()?;
-        let (name, rest) = rest.split_at_checked(usize::from(*len))?;
-        names.push(TenantId::parse(std::str::from_utf8(name).ok()?).ok()?);
-        bytes = rest;
-    }
-    (bytes.is_empty() && names.is_sorted_by(|a, b| a < b)).then_some(names)
 }

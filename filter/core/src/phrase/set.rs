@@ -58,6 +58,11 @@ impl PhraseSet {
         Some(selector.get_or_init(|| Selector::new(WordKey::new(key))))
     }
 
+    /// Whether there is nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// How many phrases are in force.
     pub fn entries(&self) -> u64 {
         let all = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.entries()));

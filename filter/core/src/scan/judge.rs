@@ -64,7 +64,9 @@ impl Origin<'_> {
 
 /// What every channel shares, from the parts that are borrowed apart.
 fn engine<'s>(set: &'s FingerprintSet, owners: &'s [Option<u32>], phrases: [u32; MAX_SEGMENTS]) -> Engine<'s> {
-    Engine { set, owners, phrases: set.phrases().map(|set| View { set, owners: phrases }) }
+    // Without a segment there is no word to hash: the class is on by default, documents may never come.
+    let searched = set.phrases().filter(|set| !set.is_empty());
+    Engine { set, owners, phrases: searched.map(|set| View { set, owners: phrases }) }
 }
 
 impl Judge {

@@ -7,7 +7,7 @@ use super::build::{HEADER, MAGIC};
 use super::disguise::Table;
 use crate::record::Severity;
 use crate::snapshot::wire;
-use crate::tenant::TenantId;
+use crate::tenant::{TenantId, read_names};
 use sha2::{Digest, Sha256};
 
 /// Why a segment is refused.
@@ -297,7 +297,7 @@ impl Loader {
             && self.entries.len() == entries as usize
             && self.references.len() == references as usize;
         let disguises = self.disguises;
-        let owners_table = names(&self.names, owners).ok_or(LoadError::Structure)?;
+        let owners_table = read_names(&self.names, owners as usize).ok_or(LoadError::Structure)?;
         let mut segment = LoadedSegment {
             automaton: Automaton::new(self.slots),
             outputs: self.outputs,
@@ -333,17 +333,6 @@ fn sound(segment: &LoadedSegment, slots: u32) -> bool {
     });
     let references = segment.references.iter().all(|owner| (*owner as usize) < segment.owners.len());
     slots > 0 && root.depth() == 0 && root.fail() == 0 && !root.out() && links && outputs && entries && references
-}
-
-fn names(mut bytes: &[u8], count: u32) -> Option<Vec<TenantId>> {
-    let mut names = Vec::new();
-    for _ in 0..count {
-        let (len, rest) = bytes.split_first()?;
-        let (name, rest) = rest.split_at_checked(usize::from(*len))?;
-        names.push(TenantId::parse(std::str::from_utf8(name).ok()?).ok()?);
-        bytes = rest;
-    }
-    (bytes.is_empty() && names.is_sorted_by(|a, b| a < b)).then_some(names)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
